@@ -1,0 +1,148 @@
+"""Super SloMo (Jiang et al., CVPR 2018, arXiv 1712.00080): flow once for a pair, then a frame at any t.
+
+Frames are RGB in [0, 1], (B, 3, H, W), H and W multiples of 32. Flows are in pixels of that resolution
+(`warp` has the convention): F01 leads from frame 0 to frame 1, Ft0 from the frame at t to frame 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .unet import MULTIPLE, UNet
+from .warp import backwarp, resize_field
+
+MEAN = (0.429, 0.431, 0.397)
+"""Subtracted from RGB before the networks see it."""
+
+Flows = tuple[Tensor, Tensor]
+"""(F01, F10) or (Ft0, Ft1)."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the frame at t comes from: (Ft0', Ft1') in pixels, (B, 2, H, W), and V0's logit, (B, 1, H, W).
+
+    It knows nothing of colour, so it moves any plane: `resized` to the plane's resolution, then `render`.
+    """
+
+    ft0: Tensor
+    ft1: Tensor
+    logit: Tensor
+    t: float | Tensor
+
+    def resized(self, ratio_x: float, ratio_y: float) -> Motion:
+        """Return the same motion for planes of another resolution; ratios are powers of two."""
+        ratio = torch.tensor([ratio_x, ratio_y], device=self.ft0.device).view(1, 2, 1, 1)
+        ft0, ft1 = (resize_field(f, ratio_x, ratio_y) * ratio for f in (self.ft0, self.ft1))
+        return Motion(ft0, ft1, resize_field(self.logit, ratio_x, ratio_y), self.t)
+
+    def render(self, plane0: Tensor, plane1: Tensor) -> Tensor:
+        """Warp and fuse planes (B, C, h, w), h <= H and w <= W: padding lies at the right and the bottom."""
+        h, w = plane0.shape[-2:]
+        ft0, ft1, logit = (x[..., :h, :w] for x in (self.ft0, self.ft1, self.logit))
+        return fuse(backwarp(plane0, ft0), backwarp(plane1, ft1), logit, self.t)
+
+
+class SuperSloMo(nn.Module):
+    """The two networks and what the paper does around them.
+
+    width: channels of both U-Nets at full resolution (paper: 32).
+    last_activation: see `UNet`.
+    mean: per channel, subtracted from the networks' input.
+    """
+
+    mean: Tensor
+
+    def __init__(
+        self,
+        width: int = 32,
+        *,
+        last_activation: bool = True,
+        mean: tuple[float, float, float] = MEAN,
+    ) -> None:
+        super().__init__()
+        self.flow_net = UNet(6, 4, width, last_activation=last_activation)
+        self.interp_net = UNet(20, 5, width, last_activation=last_activation)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+
+    def flow(self, i0: Tensor, i1: Tensor) -> Flows:
+        """F01 and F10, each (B, 2, H, W) float32 pixels (section 3.2, flow computation network)."""
+        out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
+        return out[:, :2], out[:, 2:]
+
+    def refine(self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor) -> tuple[Flows, Tensor]:
+        """What the interpolation network adds at t: residuals for (Ft0, Ft1), and the logit of V0.
+
+        t: in (0, 1); a number or (B, 1, 1, 1). Residuals (B, 2, H, W) pixels, logit (B, 1, H, W), float32.
+        """
+        f01, f10 = flows
+        ft0, ft1 = flows_at(flows, t)
+        j0, j1 = i0 - self.mean, i1 - self.mean
+        warped = backwarp(j1, ft1), backwarp(j0, ft0)
+        seen = [x.to(j0.dtype) for x in (j0, j1, f01, f10, ft1, ft0, *warped)]
+        out = self.interp_net(torch.cat(seen, dim=1)).float()
+        return (out[:, :2], out[:, 2:4]), out[:, 4:]
+
+    def motion(
+        self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, finer: Flows | None = None
+    ) -> Motion:
+        """Return the refined motion at t, at the resolution of `flows`, or of `finer`.
+
+        finer: the same flows at a multiple of the networks' resolution, found by another method; the
+        networks' residuals are added to them.
+        """
+        (d0, d1), logit = self.refine(i0, i1, flows, t)
+        added = Motion(d0, d1, logit, t)
+        if finer is not None:
+            flows = finer
+            ratio = finer[0].shape[-1] / d0.shape[-1]
+            added = added.resized(ratio, ratio)
+        ft0, ft1 = flows_at(flows, t)
+        return Motion(ft0 + added.ft0, ft1 + added.ft1, added.logit, t)
+
+    def synthesize(self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor) -> Tensor:
+        """Return the frame at t, (B, 3, H, W): equations 3 to 5 in a row, all at one resolution."""
+        return self.motion(i0, i1, flows, t).render(i0, i1)
+
+    def forward(self, frame0: Tensor, frame1: Tensor, t: float | Tensor = 0.5, scale: float = 1.0) -> Tensor:
+        """Return the frame at t between two frames of any size, as the filter does it for RGB.
+
+        scale: the networks' resolution, 1, 1/2, 1/4 or 1/8 of the frames'.
+        """
+        i0, i1 = network_input(frame0, scale), network_input(frame1, scale)
+        return self.motion(i0, i1, self.flow(i0, i1), t).resized(1 / scale, 1 / scale).render(frame0, frame1)
+
+
+def network_input(frame: Tensor, scale: float) -> Tensor:
+    """Pad (B, C, H, W) by repetition to whole multiples of 32 network pixels, and shrink (triangle filter)."""
+    height, width = frame.shape[-2:]
+    step = round(MULTIPLE / scale)
+    frame = F.pad(frame, (0, -width % step, 0, -height % step), mode="replicate")
+    if scale == 1:
+        return frame
+    return F.interpolate(frame, scale_factor=scale, mode="bilinear", align_corners=False, antialias=True)
+
+
+def flows_at(flows: Flows, t: float | Tensor) -> Flows:
+    """Ft0 and Ft1 as the paper approximates them from (F01, F10) (equation 4)."""
+    f01, f10 = flows
+    return -(1 - t) * t * f01 + t * t * f10, (1 - t) * (1 - t) * f01 - t * (1 - t) * f10
+
+
+def weight0(logit: Tensor, t: float | Tensor) -> Tensor:
+    """Frame 0's share in the frame at t: (1-t)·V0 / ((1-t)·V0 + t·V1) with V0 = sigmoid(logit), V1 = 1 - V0.
+
+    V0 / V1 is exp(logit), so the fraction is a sigmoid itself and needs no guard against a zero below it.
+    """
+    odds = torch.log((1 - t) / t) if isinstance(t, Tensor) else math.log((1 - t) / t)
+    return torch.sigmoid(logit + odds)
+
+
+def fuse(warped0: Tensor, warped1: Tensor, logit: Tensor, t: float | Tensor) -> Tensor:
+    """Equation 5's weighted sum of both warped frames, (B, C, H, W), any C."""
+    return torch.lerp(warped1, warped0, weight0(logit, t).to(warped0.dtype))
