@@ -1,0 +1,1 @@
+"""Super SloMo as a VapourSynth filter."""
