@@ -88,9 +88,7 @@ class SuperSloMo(nn.Module):
         out = self.interp_net(torch.cat(seen, dim=1)).float()
         return (out[:, :2], out[:, 2:4]), out[:, 4:]
 
-    def motion(
-        self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, finer: Flows | None = None
-    ) -> Motion:
+    def motion(self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, finer: Flows | None = None) -> Motion:
         """Return the refined motion at t, at the resolution of `flows`, or of `finer`.
 
         finer: the same flows at a multiple of the networks' resolution, found by another method; the

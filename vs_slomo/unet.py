@@ -36,7 +36,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double bilinearly, convolve, take in the skip: (B, in, H, W) and (B, out, 2H, 2W) to (B, out, 2H, 2W)."""
+    """Double bilinearly, convolve, take in the skip: (B, in, H, W), (B, out, 2H, 2W) to (B, out, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -58,9 +58,7 @@ class UNet(nn.Module):
     The layers' names are those of the public checkpoint.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, width: int = 32, *, last_activation: bool = True
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, width: int = 32, *, last_activation: bool = True) -> None:
         super().__init__()
         w = width
         self.last_activation = last_activation

@@ -33,9 +33,9 @@ def backwarp(image: Tensor, flow: Tensor) -> Tensor:
     span = torch.tensor([width, height], dtype=torch.float32, device=image.device).view(1, 2, 1, 1)
     grid = ((2 * position + 1) / span - 1).permute(0, 2, 3, 1)
     if image.dtype != torch.float32:
-        return F.grid_sample(
-            image.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
-        ).to(image.dtype)
+        return F.grid_sample(image.float(), grid, mode="bilinear", padding_mode="border", align_corners=False).to(
+            image.dtype
+        )
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

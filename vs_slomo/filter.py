@@ -1,0 +1,211 @@
+"""`slomo()`: the way of a frame, from the clip that comes in to the clip that goes out.
+
+             +- network_clip: YUV, RGB or GRAY at the networks' size --+
+clip, k, k+1 +- native planes, untouched ------------------------------+- NewFrames: flow, motion, render --+
+             +- cuts.detect: is there a cut between k and k + 1? ------+                                    |
+clip, originals, untouched ---------------------------------------------------------------------- remap -+- out
+"""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+import torch
+import vapoursynth as vs
+
+from . import cuts, formats, frames, timing, weights
+from .engine import (
+    Engine,
+    Pair,
+    PairCache,
+    Settings,
+    check_device,
+    check_flow,
+    check_precision,
+    check_scale,
+    shared_engine,
+)
+from .errors import ArgumentError
+from .model import Motion
+
+HALF = Fraction(1, 2)
+
+
+def slomo(
+    clip: vs.VideoNode,
+    multi: timing.Factor = 2,
+    *,
+    fps_num: int | None = None,
+    fps_den: int | None = None,
+    slow_motion: bool = False,
+    model: str | os.PathLike[str] = "bundled",
+    scale: float | None = None,
+    flow: str | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    sc: bool = True,
+    sc_threshold: float = cuts.THRESHOLD,
+    num_streams: int | None = None,
+    matrix: int | None = None,
+    range: int | None = None,  # noqa: A002  # the host's name
+) -> vs.VideoNode:
+    """Return the clip with `multi` times as many frames, in the same format and colours.
+
+    Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for, each from two
+    source frames. Every clip of one format and size will do: GRAY, RGB and YUV, integers of 8 to 16 bit, half
+    and float, any subsampling, from 16x16, with or without alpha. Interlaced frames raise an error.
+
+    multi: the factor, at least 1: an int, a Fraction, "5/2", or a float, which means its shortest decimal.
+    fps_num, fps_den: a target rate in place of multi; the clip must have a rate.
+    slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
+    model: "bundled", the name of an installed model, or a file (see `weights.find`).
+    scale: the networks' resolution as a part of the clip's: 1, 0.5, 0.25 or 0.125; None is the model's own.
+    flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
+        second network); None is what the model is best with.
+    device: None, "cuda", "cuda:1", "xpu", "mps" or "cpu"; None takes the first there is.
+    precision: of the networks: "fp32", "fp16" or "bf16"; None is half where the device is fast at it.
+    sc: show the nearer source frame across a cut, instead of a mixture. The frames' own `_SceneChangeNext` and
+        `_SceneChangePrev` count where they are there, else `cuts.detect` with sc_threshold in [0, 1].
+    num_streams: how many new frames may be under way at once; None is 2 on a GPU, else 1.
+    matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
+        range). They change only what the networks see.
+
+    Raises ArgumentError, FormatError or WeightsError when the script loads, before a device is touched or a
+    frame requested; FormatError at an interlaced frame.
+    """
+    clip = formats.check_clip(clip)
+    factor = timing.parse_multi(multi)
+    if fps_num is not None:
+        if factor != 2 or slow_motion:
+            name, got = ("slow_motion", slow_motion) if slow_motion else ("multi", multi)
+            raise ArgumentError(name, got, "not together with a target rate (fps_num)")
+        factor = timing.multi_for_rate(clip.fps, fps_num, fps_den)
+    elif fps_den is not None:
+        raise ArgumentError("fps_den", fps_den, "only together with fps_num")
+    info = weights.read_info(model)
+    device = check_device(device)
+    settings = Settings(
+        model=weights.find(model),
+        device=device,
+        precision=check_precision(precision, device),
+        scale=check_scale(scale, info.scale),
+        flow=check_flow(flow, info.flow),
+    )
+    if not 0 <= sc_threshold <= 1:
+        raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
+    streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
+    if streams < 1:
+        raise ArgumentError("num_streams", num_streams, "None or an integer of at least 1")
+    if range not in (None, 0, 1):
+        raise ArgumentError("range", range, "None, 0 (limited) or 1 (full)")
+    formats.check_matrix(matrix)
+    if factor == 1:
+        return clip
+
+    times = timing.Timing(clip.num_frames, factor)
+    out = interleave(clip, times, settings, cuts.detect(clip, sc_threshold) if sc else None, streams, matrix, range)
+    if clip.fps == 0:
+        return out if slow_motion else out.std.ModifyFrame(out, lambda n, f: shortened(f, factor))  # noqa: ARG005
+    fps = clip.fps if slow_motion else clip.fps * factor
+    return out.std.AssumeFPS(fpsnum=fps.numerator, fpsden=fps.denominator)
+
+
+def interleave(
+    clip: vs.VideoNode,
+    times: timing.Timing,
+    settings: Settings,
+    cut: vs.VideoNode | None,
+    streams: int,
+    matrix: int | None,
+    range_in: int | None,
+) -> vs.VideoNode:
+    """Return the originals and the new frames in their order: the whole graph."""
+    inputs = [clip, formats.network_clip(clip, settings.scale, half=settings.half, range_in=range_in)]
+    if settings.flow == "dis":
+        inputs.append(formats.gray_clip(clip, settings.scale))
+
+    moments = [times.at(n) for n in range(times.length)]
+    pool, order = [clip], [k for k, _ in moments]
+    for stream in range(streams):
+        # A pair's frames all come from one stream, so that its flow is found once.
+        mine = [n for n, (k, t) in enumerate(moments) if t and k % streams == stream]
+        if not mine:
+            continue
+        first, second = [moments[n][0] for n in mine], [moments[n][0] + 1 for n in mine]
+        make = NewFrames([moments[n] for n in mine], settings, matrix)
+        fed = [frames.remap(x, ks) for x in inputs for ks in (first, second)]
+        if cut is not None:
+            fed.append(frames.remap(cut, first))
+        start = sum(len(part) for part in pool)
+        pool.append(clip.std.BlankClip(length=len(mine), keep=True).std.ModifyFrame(fed, make))
+        for place, n in enumerate(mine, start):
+            order[n] = place
+    out = frames.remap(vs.core.std.Splice(pool), order)
+    if cut is None:
+        return out.std.RemoveFrameProps([cuts.NEXT, cuts.PREV])
+    return cuts.mark(out, cut, [times.cut_after(n) for n in range(times.length)])
+
+
+class NewFrames:
+    """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node).
+
+    moments: (k, t) of each of the node's frames.
+    """
+
+    def __init__(self, moments: list[tuple[int, Fraction]], settings: Settings, matrix: int | None) -> None:
+        self.moments, self.settings, self.matrix = moments, settings, matrix
+        self.pairs = PairCache()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Loaded with the first frame that needs it, not with the script."""
+        return shared_engine(self.settings)
+
+    def __call__(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        """Return new frame n from frames k and k + 1 of each input, and the cut between them."""
+        (k, t), (a, b) = self.moments[n], f[:2]
+        formats.check_progressive(a)
+        formats.check_progressive(b)
+        out = frames.new_frame(a if t <= HALF else b)
+        if len(f) % 2 and f[-1].props[cuts.NEXT]:
+            return out
+        with torch.inference_mode():
+            pair = self.pairs.get(k, lambda: self.pair(f))
+            if pair is not None:
+                self.render(out, a, b, self.engine.motion(pair, float(t)))
+        return out
+
+    def pair(self, f: list[vs.VideoFrame]) -> Pair | None:
+        """Find a pair's flow; None where there is nothing to move."""
+        a, b = f[:2]
+        if frames.identical(a, b):
+            return None
+        matrices = (formats.rgb_matrix(x.props, (x.width, x.height), self.matrix) for x in (a, b))
+        rgb0, rgb1 = (frames.read_rgb(x, m) for x, m in zip(f[2:4], matrices, strict=True))
+        gray = None
+        if self.settings.flow == "dis":
+            gray = (np.asarray(f[4][0]), np.asarray(f[5][0]))
+        return self.engine.pair(rgb0, rgb1, gray)
+
+    def render(self, out: vs.VideoFrame, a: vs.VideoFrame, b: vs.VideoFrame, motion: Motion) -> None:
+        """Move the clip's own planes, and alpha with them."""
+        for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
+            plane0, plane1 = frames.read_planes(a, planes), frames.read_planes(b, planes)
+            frames.write_planes(out, planes, self.engine.render(motion, plane0, plane1, ratio_x, ratio_y))
+        alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
+        if alpha0 is not None and alpha1 is not None:
+            alpha = alpha0.copy()
+            self.render(alpha, alpha0, alpha1, motion)
+            out.props["_Alpha"] = alpha
+
+
+def shortened(frame: vs.VideoFrame, factor: Fraction) -> vs.VideoFrame:
+    """Divide the frame's own duration, for a clip that has no rate."""
+    out = frame.copy()
+    if "_DurationNum" in out.props and "_DurationDen" in out.props:
+        duration = Fraction(int(out.props["_DurationNum"]), int(out.props["_DurationDen"])) / factor
+        out.props["_DurationNum"], out.props["_DurationDen"] = duration.numerator, duration.denominator
+    return out

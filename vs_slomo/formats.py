@@ -1,0 +1,121 @@
+"""What a clip must be, and what the networks see of it.
+
+The networks' input is a clip of its own: the picture at the networks' size in YUV444, RGB or GRAY of float or half,
+one `resize` call a frame. The matrix is left to `rgb_matrix`, so that a missing or strange one cannot stop a script: it
+changes what the networks see, never a pixel that comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import vapoursynth as vs
+from torch import Tensor
+
+from .errors import ArgumentError, FormatError
+from .unet import MULTIPLE
+
+MIN_SIZE = 16
+
+# Kr and Kb of ITU-T H.273's matrix coefficients that are a weighting of R, G and B; 10 (constant luminance) is near 9.
+LUMA: dict[int, tuple[float, float]] = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
+YCGCO = 8
+
+
+def check_clip(clip: vs.VideoNode) -> vs.VideoNode:
+    """Return the clip if it can be interpolated (a GPU-resident one is downloaded first).
+
+    Raises FormatError: variable format or size, 32-bit integers, smaller than 16x16.
+    """
+    if not isinstance(clip, vs.VideoNode):
+        raise ArgumentError("clip", clip, "a vapoursynth.VideoNode")
+    if clip.format.id == vs.PresetVideoFormat.NONE or not clip.width or not clip.height:
+        raise FormatError(
+            "clip: got variable format or size, allowed: one format and size throughout (put a resize in front)"
+        )
+    if clip.format.sample_type == vs.SampleType.INTEGER and clip.format.bits_per_sample > 16:
+        raise FormatError(
+            f"clip: got {clip.format.name}, allowed: integers of 8 to 16 bit, half and float (put a resize in front)"
+        )
+    if min(clip.width, clip.height) < MIN_SIZE:
+        raise FormatError(f"clip: got {clip.width}x{clip.height}, allowed: {MIN_SIZE}x{MIN_SIZE} and larger")
+    return clip.std.GPUDownload() if getattr(clip, "gpu_resident", False) else clip
+
+
+def check_matrix(matrix: int | None) -> int | None:
+    """Return the argument `matrix`: an H.273 number that `rgb_matrix` knows. Raises ArgumentError."""
+    if matrix is not None and matrix not in LUMA and matrix != YCGCO:
+        raise ArgumentError("matrix", matrix, f"None or one of {', '.join(map(str, sorted([*LUMA, YCGCO])))}")
+    return matrix
+
+
+def check_progressive(frame: vs.VideoFrame) -> None:
+    """Raise FormatError for an interlaced frame."""
+    if frame.props.get("_FieldBased", 0):
+        raise FormatError("clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first")
+
+
+def padded_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Return width and height of the networks' input: multiples of 32 that cover the picture."""
+    return (
+        MULTIPLE * math.ceil(width * scale / MULTIPLE),
+        MULTIPLE * math.ceil(height * scale / MULTIPLE),
+    )
+
+
+def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int | None) -> vs.VideoNode:
+    """Return the clip that the networks' input is read from: same frames, `padded_size`, full-range float or half.
+
+    `src_width` and `src_height` past the picture's edge repeat it, so this pads too.
+    """
+    width, height = padded_size(clip.width, clip.height, scale)
+    formats = {
+        vs.ColorFamily.GRAY: (vs.GRAYS, vs.GRAYH),
+        vs.ColorFamily.RGB: (vs.RGBS, vs.RGBH),
+        vs.ColorFamily.YUV: (vs.YUV444PS, vs.YUV444PH),
+    }
+    options = {} if range_in is None else {"range_in": range_in}
+    return clip.std.RemoveFrameProps(["_Matrix", "_Transfer", "_Primaries", "_FieldBased", "_Alpha"]).resize.Bilinear(
+        width,
+        height,
+        format=formats[clip.format.color_family][half],
+        src_width=width / scale,
+        src_height=height / scale,
+        **options,
+    )
+
+
+def gray_clip(clip: vs.VideoNode, scale: float) -> vs.VideoNode:
+    """Return the clip as GRAY8 at full resolution, padded as the networks' input is: for classical flow."""
+    width, height = (round(x / scale) for x in padded_size(clip.width, clip.height, scale))
+    clip = clip.std.RemoveFrameProps(["_Matrix", "_Transfer", "_Primaries", "_FieldBased", "_Alpha"])
+    matrix = {"matrix": 1} if clip.format.color_family == vs.ColorFamily.RGB else {}
+    return clip.resize.Bilinear(width, height, format=vs.GRAY8, src_width=width, src_height=height, **matrix)
+
+
+def rgb_matrix(props: Mapping[str, object], size: tuple[int, int], fallback: int | None = None) -> Tensor:
+    """Return the (3, 3) matrix from full-range Y, U, V (chroma around 0) to R, G, B.
+
+    The frame's `_Matrix`, else `fallback`, else a guess by size (width, height): BT.601 up to 1024x576, BT.709 above.
+    2 (unspecified) and what is no weighting of R, G and B count as missing.
+    """
+    width, height = size
+    guess = 6 if width <= 1024 and height <= 576 else 1
+    known = (m for m in (props.get("_Matrix"), fallback) if isinstance(m, int) and (m in LUMA or m == YCGCO))
+    matrix = next(known, guess)
+    if matrix == YCGCO:
+        return torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 0.0], [1.0, -1.0, -1.0]])
+    kr, kb = LUMA[matrix]
+    kg = 1 - kr - kb
+    cr, cb = 2 * (1 - kr), 2 * (1 - kb)
+    return torch.tensor([[1, 0, cr], [1, -cb * kb / kg, -cr * kr / kg], [1, cb, 0]])

@@ -1,0 +1,87 @@
+"""Between frames of the host and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import vapoursynth as vs
+from torch import Tensor
+
+CHUNK = 1000
+
+PlaneGroup = tuple[tuple[int, ...], float, float]
+"""Planes of one size, and that size's ratio to the picture's in x and y."""
+
+
+def remap(clip: vs.VideoNode, indices: Sequence[int]) -> vs.VideoNode:
+    """Return the clip whose frame n is frame indices[n] of `clip`, all natively in the host.
+
+    In pieces, because SelectEvery looks for duplicate offsets in quadratic time.
+    """
+    if clip.num_frames == 1:
+        return clip.std.Loop(len(indices))
+    pieces = [
+        clip.std.SelectEvery(clip.num_frames, indices[i : i + CHUNK], modify_duration=False)
+        for i in range(0, len(indices), CHUNK)
+    ]
+    return vs.core.std.Splice(pieces)
+
+
+def plane_groups(video_format: vs.VideoFormat) -> tuple[PlaneGroup, ...]:
+    """Return the planes that can be moved together: RGB as one, luma alone, both chroma planes as one."""
+    x, y = 2.0**-video_format.subsampling_w, 2.0**-video_format.subsampling_h
+    planes = tuple(range(video_format.num_planes))
+    if x == y == 1:
+        return ((planes, 1.0, 1.0),)
+    return ((planes[:1], 1.0, 1.0), (planes[1:], x, y))
+
+
+def read_planes(frame: vs.VideoFrame, planes: Iterable[int]) -> Tensor:
+    """Return (1, C, h, w) on the CPU in the frame's own numbers: float32, whatever its sample type."""
+    stacked = np.stack([np.asarray(frame[p]) for p in planes])
+    return torch.from_numpy(stacked.astype(np.float32, copy=False)).unsqueeze(0)
+
+
+def write_planes(frame: vs.VideoFrame, planes: Iterable[int], values: Tensor) -> None:
+    """Write (1, C, h, w) into a writable frame; integers are rounded and clamped to the format's range."""
+    if frame.format.sample_type == vs.SampleType.INTEGER:
+        values = values.round().clamp(0, 2**frame.format.bits_per_sample - 1)
+    for p, plane in zip(planes, values[0].float().cpu().numpy(), strict=True):
+        np.copyto(np.asarray(frame[p]), plane, casting="unsafe")
+
+
+def read_rgb(frame: vs.VideoFrame, matrix: Tensor) -> Tensor:
+    """Return a frame of `formats.network_clip` as RGB, (1, 3, h, w) float32 in [0, 1].
+
+    matrix: (3, 3), from YUV; unused for RGB and GRAY. What lies outside [0, 1] is clamped, NaN is 0.
+    """
+    planes = read_planes(frame, range(frame.format.num_planes))
+    if frame.format.color_family == vs.ColorFamily.GRAY:
+        planes = planes.expand(1, 3, -1, -1)
+    elif frame.format.color_family == vs.ColorFamily.YUV:
+        planes = torch.einsum("rc,bchw->brhw", matrix, planes)
+    return planes.nan_to_num(0.0).clamp(0, 1)
+
+
+def identical(a: vs.VideoFrame, b: vs.VideoFrame) -> bool:
+    """Whether both frames hold the same pixels, alpha included."""
+    if not all(np.array_equal(np.asarray(a[p]), np.asarray(b[p])) for p in range(a.format.num_planes)):
+        return False
+    alphas = [alpha(a), alpha(b)]
+    return alphas[0] is None or alphas[1] is None or identical(alphas[0], alphas[1])
+
+
+def alpha(frame: vs.VideoFrame) -> vs.VideoFrame | None:
+    """Return the frame's alpha plane, a GRAY frame in its property `_Alpha`, if it has one."""
+    value = frame.props.get("_Alpha")
+    return value if isinstance(value, vs.VideoFrame) else None
+
+
+def new_frame(source: vs.VideoFrame) -> vs.VideoFrame:
+    """Return a writable copy without what is true only of the source (host's "Reserved Frame Properties")."""
+    frame = source.copy()
+    for name in ("_PictType", "_AbsoluteTime"):
+        frame.props.pop(name, None)
+    return frame

@@ -1,0 +1,93 @@
+"""Which frames an output frame lies between, in exact fractions.
+
+Output frame n lies at source position n / multi: the pair (k, k + 1) with k its floor, and t the rest.
+
+    multi = 5/2     n   0     1     2     3     4     5
+             position   0    2/5   4/5   6/5   8/5    2
+                 k, t  0,0  0,2/5 0,4/5 1,1/5 1,3/5  2,0
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .errors import ArgumentError
+
+Factor = int | Fraction | float | str
+
+
+def parse_multi(multi: Factor) -> Fraction:
+    """Return the factor as an exact fraction of at least 1.
+
+    A float means the shortest decimal that reads back as it: 2.4 is 12/5. A string is a decimal or "p/q".
+    Raises ArgumentError.
+    """
+    allowed = 'a number of at least 1, such as 2, 2.5, Fraction(5, 2) or "5/2"'
+    try:
+        if isinstance(multi, bool):
+            raise TypeError
+        factor = Fraction(str(multi)) if isinstance(multi, float | str) else Fraction(multi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise ArgumentError("multi", multi, allowed) from None
+    if factor < 1:
+        raise ArgumentError("multi", multi, allowed)
+    return factor
+
+
+def multi_for_rate(fps: Fraction, fps_num: int, fps_den: int | None = None) -> Fraction:
+    """Return the factor that leads from the clip's rate to fps_num / fps_den (1 where it is None).
+
+    Raises ArgumentError: the target is not a rate, is below the clip's, or the clip has none (fps 0).
+    """
+    fps_den = 1 if fps_den is None else fps_den
+    for name, value in (("fps_num", fps_num), ("fps_den", fps_den)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ArgumentError(name, value, "an integer of at least 1")
+    if fps == 0:
+        raise ArgumentError(
+            "fps_num",
+            fps_num,
+            "a target rate only for a clip that has a rate: set it with std.AssumeFPS, or use multi",
+        )
+    target = Fraction(fps_num, fps_den)
+    if target < fps:
+        raise ArgumentError("fps_num/fps_den", str(target), f"a rate of at least the clip's own, {fps}")
+    return target / fps
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A clip of `frames` frames, made `multi` times as many.
+
+    frames: at least 1. multi: at least 1. Past the last source frame, it is repeated (t = 0).
+    """
+
+    frames: int
+    multi: Fraction
+
+    @property
+    def length(self) -> int:
+        """Number of output frames: floor(frames · multi), so that the duration holds."""
+        return math.floor(self.frames * self.multi)
+
+    def at(self, n: int) -> tuple[int, Fraction]:
+        """Return output frame n's source frame k and t in [0, 1)."""
+        k, rest = divmod(n * self.multi.denominator, self.multi.numerator)
+        if k >= self.frames - 1:
+            return self.frames - 1, Fraction(0)
+        return k, Fraction(rest, self.multi.numerator)
+
+    def cut_after(self, n: int) -> int | None:
+        """Return the pair k whose cut, if it has one, lies right behind output frame n; else None.
+
+        Across a cut the nearer source frame is shown, the earlier one at t = 1/2: so the cut lies
+        between the last output frame at a position of k + 1/2 or before, and the next one.
+        """
+        if n + 1 >= self.length:
+            return None
+        p, q = self.multi.numerator, self.multi.denominator
+        k = -((p - 2 * n * q) // (2 * p))  # ceil(n·q/p - 1/2)
+        last = self.frames - 1
+        return k if k < last and (2 * k + 1) * p < 2 * (n + 1) * q else None
