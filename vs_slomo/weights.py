@@ -7,6 +7,7 @@ as its metadata; or the public checkpoint of Super SloMo, a torch file with ``st
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -15,13 +16,14 @@ import re
 import threading
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from .errors import ArgumentError, WeightsError
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from .download import Progress
     from .model import SuperSloMo
 
 log = logging.getLogger("vs_slomo")
@@ -87,6 +90,13 @@ class ModelInfo:
             raise ArgumentError("training", self.training, "a JSON object")
 
     @property
+    def key(self) -> str:
+        """What to give as `model` to get it again: "bundled", an installed model's name, or the file."""
+        if self.path == BUNDLED:
+            return "bundled"
+        return self.path.stem if self.path and self.path.parent == models_dir() else str(self.path)
+
+    @property
     def parameters(self) -> int:
         """How many numbers both networks hold."""
         return sum(math.prod(shape) for shape in shapes(self.width).values())
@@ -113,10 +123,12 @@ def find(model: str | os.PathLike[str]) -> Path:
 
     Raises WeightsError where there is none.
     """
+    if not isinstance(model, (str, os.PathLike)):
+        raise ArgumentError("model", model, "the name of a model or the path of a file")
     if isinstance(model, str) and (known := installed().get(model)):
         return known
     path = Path(model).expanduser()
-    if path.is_dir():
+    if str(model) and path.is_dir():
         raise WeightsError(f"model: {str(model)!r} is a directory: name the file in it")
     if not str(model) or not path.exists():
         raise WeightsError(
@@ -187,17 +199,18 @@ def _read(path: Path, *, data: bool) -> tuple[ModelInfo, dict[str, Tensor]]:
             facts, tensors = _read_safetensors(path, data=data)
         case kind:
             facts, tensors = _read_checkpoint(path, kind, data=data)
-    _check_names(path, tensors)
-    width = tensors["flow_net.conv1.weight"].shape[0] if tensors["flow_net.conv1.weight"].ndim else 0
-    if facts.setdefault("width", width) != width:
+    first = tensors["flow_net.conv1.weight"].shape
+    if not first or first[0] not in WIDTHS:
+        raise WeightsError(f"{path}: flow_net.conv1.weight has shape {tuple(first)}: another architecture")
+    if facts.setdefault("width", first[0]) != first[0]:
         raise WeightsError(
-            f"{path}: the metadata say width {facts['width']}, the tensors {width}: the file is damaged"
+            f"{path}: the metadata say width {facts['width']}, the tensors {first[0]}: the file is damaged"
         )
     try:
-        info = ModelInfo(**facts, dtype=_dtype_name(tensors), path=path)
+        info = ModelInfo(**facts, dtype=str(tensors["flow_net.conv1.weight"].dtype).removeprefix("torch."), path=path)
     except ArgumentError as error:
-        raise WeightsError(f"{path}: metadata {error}") from error
-    _check_tensors(path, tensors, width, data=data)
+        raise WeightsError(f"{path}: the metadata are wrong, {error}") from error
+    _check_tensors(path, tensors, info.width, data=data)
     return info, tensors
 
 
@@ -213,8 +226,7 @@ def _kind(path: Path) -> Literal["safetensors", "zip", "pickle"]:
         raise WeightsError(f"{path}: is empty: download it again")
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
         raise WeightsError(
-            f"{path}: is a web page, not a model: the address leads to a page about the file; "
-            "download the file itself"
+            f"{path}: is a web page, not a model: the address leads to a page about the file; download the file itself"
         )
     if text.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path}: is a Git LFS pointer, not a model: download the file itself")
@@ -224,9 +236,7 @@ def _kind(path: Path) -> Literal["safetensors", "zip", "pickle"]:
         return "zip"
     if head.startswith(b"\x80"):
         return "pickle"
-    raise WeightsError(
-        f"{path}: is neither a safetensors file nor a torch checkpoint (it starts with {head[:8]!r})"
-    )
+    raise WeightsError(f"{path}: is neither a safetensors file nor a torch checkpoint (it starts with {head[:8]!r})")
 
 
 def _read_safetensors(path: Path, *, data: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -258,7 +268,7 @@ def _read_safetensors(path: Path, *, data: bool) -> tuple[dict[str, Any], dict[s
     except KeyError as error:
         raise WeightsError(f"{path}: the metadata lack {error}: download it again") from error
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise WeightsError(f"{path}: the metadata cannot be read ({error})") from error
+        raise WeightsError(f"{path}: the metadata are wrong ({error}): download it again") from error
 
 
 def _decode(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -267,9 +277,13 @@ def _decode(metadata: Mapping[str, str]) -> dict[str, Any]:
     return texts | {
         "width": int(metadata["width"]),
         "scale": float(Fraction(metadata["scale"])),
-        "mean": tuple(float(m) for m in json.loads(metadata["mean"])),
-        "last_activation": {"true": True, "false": False}[metadata["last_activation"]],
+        "mean": _floats(json.loads(metadata["mean"])),
+        "last_activation": json.loads(metadata["last_activation"]),
     }
+
+
+def _floats(values: Iterable[Any]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def _encode(info: ModelInfo) -> dict[str, str]:
@@ -356,12 +370,21 @@ def _read_checkpoint(
         for key, net in NETS.items()
         for name, tensor in content[key].items()
     }
-    facts = {"name": path.stem} | {
-        key: content[key] for key in ("scale", "last_activation", "width") if key in content
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+            raise WeightsError(f"{path}: {name} is not a dense tensor: another architecture")
+    _check_names(path, tensors)
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "scale": float,
+        "last_activation": lambda value: value,
+        "width": int,
+        "mean": _floats,
     }
-    if "mean" in content:
-        facts["mean"] = tuple(content["mean"])
-    return facts, tensors
+    try:
+        facts = {key: kind(content[key]) for key, kind in kinds.items() if key in content}
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: the values beside the state dicts are wrong ({error})") from error
+    return {"name": path.stem} | facts, tensors
 
 
 def _check_zip(path: Path) -> None:
@@ -386,8 +409,6 @@ def _why_not(path: Path, error: Exception) -> str:
             f"{path}: asks to load {blocked[1]}, which could run code: not loaded. "
             "Get the file from its author, saved with tensors and plain values only"
         )
-    if "legacy .tar" in str(error):
-        return f"{path}: is a checkpoint of torch before 0.1.10: load and save it once with a newer torch"
     reason = str(error).partition("WeightsUnpickler error: ")[2].strip() or str(error)
     reason = reason.strip().partition("\n")[0][:200] or type(error).__name__
     return f"{path}: is truncated or damaged, or not a torch checkpoint ({reason}): download it again"
@@ -411,9 +432,7 @@ def _check_names(path: Path, tensors: Mapping[str, object]) -> None:
     if missing := sorted(expected - tensors.keys()):
         raise WeightsError(f"{path}: lacks {_describe(dict.fromkeys(missing))}: not a whole Super SloMo")
     if extra := sorted(tensors.keys() - expected):
-        raise WeightsError(
-            f"{path}: holds {_describe(dict.fromkeys(extra))} beside Super SloMo: another architecture"
-        )
+        raise WeightsError(f"{path}: holds {_describe(dict.fromkeys(extra))} beside Super SloMo: another architecture")
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor], width: int, *, data: bool) -> None:
@@ -426,33 +445,42 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], width: int, *, dat
                 f"{path}: {name} has shape {tuple(tensor.shape)}, Super SloMo of width {width} has {shape}: "
                 "another architecture"
             )
+        if not tensor.is_floating_point():
+            raise WeightsError(f"{path}: {name} is of type {tensor.dtype}, not a float: another architecture")
         if data and not torch.isfinite(tensor).all():
-            raise WeightsError(f"{path}: {name} holds NaN or infinity: the training failed or it is damaged")
-
-
-def _dtype_name(tensors: Mapping[str, Tensor]) -> str:
-    return str(tensors["flow_net.conv1.weight"].dtype).removeprefix("torch.")
+            raise WeightsError(f"{path}: {name} holds NaN or infinity: the training failed, or the file is damaged")
 
 
 # --- writing ----------------------------------------------------------------------------------------------
 
 
 def save(model: SuperSloMo, info: ModelInfo, path: str | os.PathLike[str]) -> None:
-    """Write a model in half precision; a file of that name is replaced once the new one is whole."""
-    import torch
+    """Write a model in half precision; a file of that name is replaced once the new one is whole.
 
-    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    _write(Path(path), info, {name: tensor.to(torch.float16) for name, tensor in state.items()})
+    Raises ArgumentError where `info` describes another model, WeightsError where a weight is not finite.
+    """
+    own = {
+        "width": model.flow_net.conv1.out_channels,
+        "last_activation": model.flow_net.last_activation,
+        # The buffer's precision may be half.
+        "mean": tuple(round(m, 3) for m in model.mean.flatten().tolist()),
+    }
+    said = {**vars(info), "mean": tuple(round(m, 3) for m in info.mean)}
+    for field, value in own.items():
+        if said[field] != value:
+            raise ArgumentError(f"info.{field}", said[field], f"the model's own, {value!r}")
+    _write(Path(path), info, {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()})
 
 
 def _write(path: Path, info: ModelInfo, tensors: Mapping[str, Tensor]) -> None:
+    import torch
     from safetensors.torch import save as serialized
 
-    _check_tensors(path, tensors, info.width, data=True)
+    halves = {name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}
+    _check_tensors(path, halves, info.width, data=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    content = serialized({name: tensor.contiguous() for name, tensor in tensors.items()}, _encode(info))
     try:
-        part.write_bytes(content)
+        part.write_bytes(serialized(halves, _encode(info)))
         part.replace(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror}") from error
@@ -461,12 +489,67 @@ def _write(path: Path, info: ModelInfo, tensors: Mapping[str, Tensor]) -> None:
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], **overrides: Any) -> ModelInfo:
-    """Write any model that loads as our own format in half precision, and return what it says now.
+    """Write any model that loads as our own format in half precision, and return what the new file says.
 
-    overrides: fields of `ModelInfo` in place of what the source says.
+    overrides: fields of `ModelInfo` in place of what the source says; all but width, dtype and path.
     """
     if unknown := overrides.keys() - (ModelInfo.__dataclass_fields__.keys() - {"width", "dtype", "path"}):
-        raise ArgumentError("overrides", sorted(unknown), "fields of ModelInfo that a file does not settle")
-    model, info = load(source)
-    save(model, replace(info, **overrides), target)
+        raise ArgumentError("overrides", sorted(unknown), "fields of ModelInfo that the tensors do not settle")
+    info, tensors = _read(find(source), data=True)
+    _write(Path(target), replace(info, **overrides), tensors)
     return read_info(Path(target))
+
+
+# --- fetching ---------------------------------------------------------------------------------------------
+
+
+def fetch(
+    url: str,
+    *,
+    name: str | None = None,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+) -> ModelInfo:
+    """Download a model into the per-user directory, where `find` knows it by name.
+
+    Only what loads is kept; a public checkpoint is converted.
+
+    name: by default the file's in the address. sha256: of the file, 64 hexadecimal digits.
+    Raises ArgumentError, or WeightsError: what went wrong on the way, or is wrong with the file.
+    """
+    from .download import discard, download
+
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ArgumentError("sha256", sha256, "64 hexadecimal digits")
+    if name is None:
+        name = PurePosixPath(unquote(urlsplit(url).path)).stem
+    if not re.fullmatch(r"\w[\w.+-]*", name) or name == "bundled":
+        raise ArgumentError("name", name, "letters, digits and _ . + -, and not 'bundled'")
+    target = models_dir() / f"{name}.safetensors"
+    part = target.with_name(f".{name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{target.parent}: cannot be made: {error.strerror}") from error
+
+    download(url, part, progress)
+    try:
+        if sha256 is not None:
+            _check_hash(part, sha256.lower())
+        if _kind(part) == "safetensors":
+            load(part)
+            part.replace(target)
+        else:
+            convert(part, target, name=name)
+    except WeightsError as error:
+        raise WeightsError(str(error).replace(str(part), url)) from error
+    finally:
+        discard(part)
+    return read_info(target)
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise WeightsError(f"{path}: has SHA-256 {found}, not {expected}: not the file you expect")
