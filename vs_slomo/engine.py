@@ -165,6 +165,8 @@ def dis_flow(gray0: np.ndarray, gray1: np.ndarray) -> Tensor:
 
     gray0, gray1: (H, W) uint8.
     """
+    # A row of the host's frames may be longer than the picture; DIS refuses that.
+    gray0, gray1 = np.ascontiguousarray(gray0), np.ascontiguousarray(gray1)
     found = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(gray0, gray1, None)
     return torch.from_numpy(found).permute(2, 0, 1).unsqueeze(0).contiguous()
 
