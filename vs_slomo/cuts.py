@@ -1,17 +1,36 @@
-"""Where the cuts are, as a clip of frame properties."""
+"""Where the cuts are, as a clip of frame properties.
+
+Two frames of one scene hold the same structure, moved; across a cut most of it is nowhere to be found. So each block
+of one small luma picture is looked for in the other one, in all places within its reach, both ways, by the structure
+term of SSIM (Wang et al., 2004): what light and contrast do matters little, where a thing has moved to not at all.
+
+    score = 1 - mean over the blocks of  max over the places of  (2 cov + c) / (var + var' + c)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import cv2
+import numpy as np
 import vapoursynth as vs
+from numpy.lib.stride_tricks import sliding_window_view
 
-from .frames import remap
+from .errors import ArgumentError
+from .frames import following, select
+from .timing import Timing
 
 NEXT, PREV = "_SceneChangeNext", "_SceneChangePrev"
-THRESHOLD = 0.12
-"""Of the mean absolute difference of two frames' luma, in [0, 1]."""
-SIZE = (96, 64)
+SCORE = "SlomoCutScore"
+THRESHOLD = 0.37
+"""Of the score, in [0, 1]. Marked cuts have 0.40 and more, fast pans and flashes 0.35 and less (docs/cuts.md)."""
+
+SIZE, BLOCK, REACH = (48, 32), 8, 6
+"""The small picture, its blocks, and how far one may have moved: an eighth of the width."""
+NOISE = 0.02
+"""Standard deviation, in [0, 1], below which a block counts as flat."""
+WHITE = 0.97
+"""What is this bright has burnt out: it neither proves a cut nor the lack of one."""
+SAME = 0.01
+"""Pictures with a mean difference below this are no cut, whatever their structure."""
 
 
 def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
@@ -19,39 +38,75 @@ def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
 
     Its properties `_SceneChangeNext` and `_SceneChangePrev` are both 1 at a cut and 0 elsewhere. What the
     clip's own frames say (`_SceneChangeNext` of k, `_SceneChangePrev` of k + 1: misc.SCDetect,
-    mv.SCDetection) counts where it is there; elsewhere the pictures are compared. The last frame is no cut.
+    mv.SCDetection) counts where it is there; elsewhere the pictures are compared, a cut is what scores above
+    the threshold, and the score stands in `SlomoCutScore`. The last frame is no cut.
     """
     last = clip.num_frames - 1
-    width, height = SIZE
-    small = clip.std.RemoveFrameProps(["_Matrix", "_FieldBased", "_Alpha"])
     matrix = {"matrix": 1} if clip.format.color_family == vs.ColorFamily.RGB else {}
-    small = small.resize.Bilinear(width, height, format=vs.GRAYS, **matrix)
-    compared = small.std.PlaneStats(following(small))
+    small = clip.std.RemoveFrameProps(["_Matrix", "_FieldBased", "_Alpha", SCORE])
+    small = small.resize.Bilinear(*SIZE, format=vs.GRAYS, **matrix)
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        compared_frame, this, after = f
+        this, after = f
+        marked = this.copy()
         said = [frame.props[name] for frame, name in ((this, NEXT), (after, PREV)) if name in frame.props]
-        cut = any(said) if said else float(compared_frame.props["PlaneStatsDiff"]) > threshold
-        marked = compared_frame.copy()
-        marked.props[NEXT] = marked.props[PREV] = int(cut and n < last)
+        if said or n == last:
+            cut = any(said) and n < last
+        else:
+            marked.props[SCORE] = score(np.asarray(this[0]), np.asarray(after[0]))
+            cut = marked.props[SCORE] > threshold
+        marked.props[NEXT] = marked.props[PREV] = int(cut)
         return marked
 
-    return compared.std.ModifyFrame([compared, clip, following(clip)], decide)
+    return small.std.ModifyFrame([small, following(small)], decide)
 
 
-def mark(clip: vs.VideoNode, cut: vs.VideoNode, after: Sequence[int | None]) -> vs.VideoNode:
-    """Return the clip with the scene-change properties of its own cuts.
+def score(a: np.ndarray, b: np.ndarray) -> float:
+    """Return how much of two pictures' structure is found in only one of them: 0 none, 1 all.
 
-    cut: as `detect` returns it. after: for each frame of `clip`, the frame of `cut` that decides whether
-    a cut lies right behind it; None where there cannot be one.
+    a, b: (h, w) float luma in [0, 1]; h and w multiples of BLOCK. What lies outside [0, 1] is clamped, NaN is 0.
     """
-    none = cut.num_frames
-    decided = cut + cut.std.BlankClip(length=1).std.SetFrameProps(**{NEXT: 0, PREV: 0})
-    behind = [none if k is None else k for k in after]
-    clip = clip.std.CopyFrameProps(remap(decided, behind), props=[NEXT])
-    return clip.std.CopyFrameProps(remap(decided, [none, *behind[:-1]]), props=[PREV])
+    a, b = (np.nan_to_num(x).clip(0, 1) for x in (a, b))
+    if np.abs(a - b).mean() < SAME:
+        return 0.0
+    intact = (blocks(a < WHITE) * blocks(b < WHITE)).mean(2)
+    found = (found_in(a, b) + found_in(b, a)) / 2
+    return float(((1 - found) * intact).sum() / max(intact.sum(), 1))
 
 
-def following(clip: vs.VideoNode) -> vs.VideoNode:
-    """Return the clip whose frame k is frame k + 1; the last one is repeated."""
-    return clip[1:] + clip[-1] if clip.num_frames > 1 else clip
+def found_in(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return, for each block of `a`, how like it the likest place of `b` within reach is: (rows, columns), at most 1."""
+    b = cv2.copyMakeBorder(b, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT_101)
+    mean, square = (box(b, -1, (BLOCK, BLOCK), anchor=(0, 0)) for box in (cv2.boxFilter, cv2.sqrBoxFilter))
+    of_a = blocks(a)
+    of_a = of_a - of_a.mean(2, keepdims=True)
+    rows, columns, area = of_a.shape
+
+    span = 2 * REACH + 1
+    places = sliding_window_view(b, (BLOCK, BLOCK))
+    around = sliding_window_view(places, (span, span), (0, 1))[::BLOCK, ::BLOCK]
+    covariance = of_a[:, :, None] @ around.reshape(rows, columns, area, span**2) / area
+    of_b = sliding_window_view(square - mean**2, (span, span))[: a.shape[0] : BLOCK, : a.shape[1] : BLOCK]
+    variance = (of_a**2).mean(2)[..., None] + of_b.reshape(rows, columns, span**2).clip(0)
+    like: np.ndarray = ((2 * covariance[:, :, 0] + NOISE**2) / (variance + NOISE**2)).max(2)
+    return like
+
+
+def blocks(x: np.ndarray) -> np.ndarray:
+    """Return (h, w) as (rows, columns, BLOCK · BLOCK)."""
+    tiles = sliding_window_view(x, (BLOCK, BLOCK))[::BLOCK, ::BLOCK]
+    return tiles.reshape(*tiles.shape[:2], BLOCK**2)
+
+
+def mark(clip: vs.VideoNode, cut: vs.VideoNode, times: Timing) -> vs.VideoNode:
+    """Return the clip, timed by `times`, with the scene-change properties of its own cuts.
+
+    cut: as `detect` returns it.
+    """
+    none = cut.std.BlankClip(keep=True).std.SetFrameProps(**{NEXT: 0, PREV: 0})
+    both = vs.core.std.Interleave([cut, none], modify_duration=False)  # 2k: what is decided of k; 1: no cut
+    cycle, period = times.period
+    behind = [times.cut_after(n) for n in range(period)]
+    after = select(both, 2 * cycle, [1 if k is None else 2 * k for k in behind], clip.num_frames)
+    clip = clip.std.CopyFrameProps(after, props=[NEXT, SCORE])
+    return clip.std.CopyFrameProps(none[0] + after[:-1], props=[PREV])

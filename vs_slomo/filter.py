@@ -3,7 +3,7 @@
              +- network_clip: YUV, RGB or GRAY at the networks' size --+
 clip, k, k+1 +- native planes, untouched ------------------------------+- NewFrames: flow, motion, render --+
              +- cuts.detect: is there a cut between k and k + 1? ------+                                    |
-clip, originals, untouched ---------------------------------------------------------------------- remap -+- out
+clip, originals, untouched ---------------------------------------------------------------------- select -+- out
 """
 
 from __future__ import annotations
@@ -127,36 +127,30 @@ def interleave(
     if settings.flow == "dis":
         inputs.append(formats.gray_clip(clip, settings.scale))
 
-    moments = [times.at(n) for n in range(times.length)]
-    pool, order = [clip], [k for k, _ in moments]
-    for stream in range(streams):
-        # A pair's frames all come from one stream, so that its flow is found once.
-        mine = [n for n, (k, t) in enumerate(moments) if t and k % streams == stream]
-        if not mine:
-            continue
-        first, second = [moments[n][0] for n in mine], [moments[n][0] + 1 for n in mine]
-        make = NewFrames([moments[n] for n in mine], settings, matrix)
-        fed = [frames.remap(x, ks) for x in inputs for ks in (first, second)]
-        if cut is not None:
-            fed.append(frames.remap(cut, first))
-        start = sum(len(part) for part in pool)
-        pool.append(clip.std.BlankClip(length=len(mine), keep=True).std.ModifyFrame(fed, make))
-        for place, n in enumerate(mine, start):
-            order[n] = place
-    out = frames.remap(vs.core.std.Splice(pool), order)
+    cycle, period = times.period
+    first = [times.at(n)[0] for n in range(period)]
+    fed = [frames.select(x, cycle, first, times.length) for clip_ in inputs for x in (clip_, frames.following(clip_))]
+    if cut is not None:
+        fed.append(frames.select(cut, cycle, first, times.length))
+    blank = clip.std.BlankClip(length=times.length, keep=True)
+    new = [blank.std.ModifyFrame(fed, NewFrames(times, settings, matrix)) for _ in range(streams)]
+
+    # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
+    choices = vs.core.std.Interleave([fed[0], *new], modify_duration=False)
+    span = min(streams * period, times.length)
+    # A pair's frames all come from one stream, so that its flow is found once.
+    taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in enumerate(map(times.at, range(span)))]
+    out = frames.select(choices, span * (streams + 1), taken, times.length)
     if cut is None:
         return out.std.RemoveFrameProps([cuts.NEXT, cuts.PREV])
-    return cuts.mark(out, cut, [times.cut_after(n) for n in range(times.length)])
+    return cuts.mark(out, cut, times)
 
 
 class NewFrames:
-    """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node).
+    """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    moments: (k, t) of each of the node's frames.
-    """
-
-    def __init__(self, moments: list[tuple[int, Fraction]], settings: Settings, matrix: int | None) -> None:
-        self.moments, self.settings, self.matrix = moments, settings, matrix
+    def __init__(self, times: timing.Timing, settings: Settings, matrix: int | None) -> None:
+        self.times, self.settings, self.matrix = times, settings, matrix
         self.pairs = PairCache()
 
     @cached_property
@@ -166,7 +160,7 @@ class NewFrames:
 
     def __call__(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         """Return new frame n from frames k and k + 1 of each input, and the cut between them."""
-        (k, t), (a, b) = self.moments[n], f[:2]
+        (k, t), (a, b) = self.times.at(n), f[:2]
         formats.check_progressive(a)
         formats.check_progressive(b)
         out = frames.new_frame(a if t <= HALF else b)

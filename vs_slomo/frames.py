@@ -10,23 +10,36 @@ import vapoursynth as vs
 from torch import Tensor
 
 CHUNK = 1000
+"""Offsets that one SelectEvery gets: its search for duplicates takes quadratic time."""
 
 PlaneGroup = tuple[tuple[int, ...], float, float]
 """Planes of one size, and that size's ratio to the picture's in x and y."""
 
 
-def remap(clip: vs.VideoNode, indices: Sequence[int]) -> vs.VideoNode:
-    """Return the clip whose frame n is frame indices[n] of `clip`, all natively in the host.
+def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) -> vs.VideoNode:
+    """Return `length` frames: of every `cycle` frames those at `offsets`; past its end the clip's last frame.
 
-    In pieces, because SelectEvery looks for duplicate offsets in quadratic time.
+    Nothing is listed frame by frame where the pattern is short: a player's clip may have no known end.
     """
-    if clip.num_frames == 1:
-        return clip.std.Loop(len(indices))
-    pieces = [
-        clip.std.SelectEvery(clip.num_frames, indices[i : i + CHUNK], modify_duration=False)
-        for i in range(0, len(indices), CHUNK)
+    periods = -(-length // len(offsets))
+    if periods > 1 and (cycle == 1 or len(offsets) > CHUNK):  # SelectEvery refuses cycle 1
+        times = 2 if len(offsets) <= CHUNK else periods
+        offsets = [cycle * i + offset for i in range(times) for offset in offsets]
+        cycle, periods = cycle * times, -(-periods // times)
+    missing = max(2, periods * cycle) - clip.num_frames
+    if missing > 0:
+        clip = clip + clip[-1].std.Loop(missing)
+    if len(offsets) <= CHUNK:
+        return clip.std.SelectEvery(cycle, offsets, modify_duration=False)[:length]
+    pieces = [offsets[i : i + CHUNK] for i in range(0, length, CHUNK)]
+    return vs.core.std.Splice([clip.std.SelectEvery(clip.num_frames, p, modify_duration=False) for p in pieces])[
+        :length
     ]
-    return vs.core.std.Splice(pieces)
+
+
+def following(clip: vs.VideoNode) -> vs.VideoNode:
+    """Return the clip whose frame k is frame k + 1; the last one is repeated."""
+    return clip[1:] + clip[-1] if clip.num_frames > 1 else clip
 
 
 def plane_groups(video_format: vs.VideoFormat) -> tuple[PlaneGroup, ...]:

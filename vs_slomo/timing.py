@@ -16,6 +16,8 @@ from fractions import Fraction
 from .errors import ArgumentError
 
 Factor = int | Fraction | float | str
+NEAR = Fraction(1, 1000)
+"""Of the way between two frames: a position as near as this to a frame, when it comes from a clock, is that frame."""
 
 
 def parse_multi(multi: Factor) -> Fraction:
@@ -61,7 +63,7 @@ def multi_for_rate(fps: Fraction, fps_num: int, fps_den: int | None = None) -> F
 class Timing:
     """A clip of `frames` frames, made `multi` times as many.
 
-    frames: at least 1. multi: at least 1. Past the last source frame, it is repeated (t = 0).
+    frames: at least 1. multi: at least 1. Past the last source frame k grows on: there, it is repeated.
     """
 
     frames: int
@@ -72,11 +74,15 @@ class Timing:
         """Number of output frames: floor(frames · multi), so that the duration holds."""
         return math.floor(self.frames * self.multi)
 
+    @property
+    def period(self) -> tuple[int, int]:
+        """Source frames and output frames after which everything comes again, or the whole clip's."""
+        p, q = self.multi.numerator, self.multi.denominator
+        return (q, p) if p < self.length else (self.frames, self.length)
+
     def at(self, n: int) -> tuple[int, Fraction]:
         """Return output frame n's source frame k and t in [0, 1)."""
         k, rest = divmod(n * self.multi.denominator, self.multi.numerator)
-        if k >= self.frames - 1:
-            return self.frames - 1, Fraction(0)
         return k, Fraction(rest, self.multi.numerator)
 
     def cut_after(self, n: int) -> int | None:
@@ -85,9 +91,34 @@ class Timing:
         Across a cut the nearer source frame is shown, the earlier one at t = 1/2: so the cut lies
         between the last output frame at a position of k + 1/2 or before, and the next one.
         """
-        if n + 1 >= self.length:
-            return None
         p, q = self.multi.numerator, self.multi.denominator
         k = -((p - 2 * n * q) // (2 * p))  # ceil(n·q/p - 1/2)
-        last = self.frames - 1
-        return k if k < last and (2 * k + 1) * p < 2 * (n + 1) * q else None
+        return k if (2 * k + 1) * p < 2 * (n + 1) * q else None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A clip of `frames` frames, shown at any positions in any order.
+
+    positions: of each output frame, in source frames; from the last source frame on, it is repeated.
+    """
+
+    frames: int
+    positions: tuple[Fraction, ...]
+
+    @property
+    def length(self) -> int:
+        """Number of output frames."""
+        return len(self.positions)
+
+    @property
+    def period(self) -> tuple[int, int]:
+        """Nothing comes again but the whole."""
+        return self.frames, self.length
+
+    def at(self, n: int) -> tuple[int, Fraction]:
+        """Return output frame n's source frame k and t in [0, 1)."""
+        again, n = divmod(n, self.length)
+        position = min(self.positions[n], Fraction(self.frames - 1))
+        k = math.floor(position)
+        return again * self.frames + k, position - k
