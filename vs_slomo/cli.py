@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from fractions import Fraction
 from importlib.metadata import version
+from typing import Any, Self
 
 from . import weights
-from .errors import SlomoError
+from .errors import ArgumentError, SlomoError
 
 Commands = argparse._SubParsersAction  # noqa: SLF001  # argparse has no public name for it
 
@@ -81,7 +85,7 @@ def weights_show(arguments: argparse.Namespace) -> None:
     for name, value in fields.items():
         print(f"{name.replace('_', ' '):16} {value}".rstrip())
     for name, value in json.loads(info.training).items():
-        print(f"  {name:14} {value}")
+        print(f"  {name:14} {value if isinstance(value, str) and value.isprintable() else json.dumps(value)}")
 
 
 def weights_convert(arguments: argparse.Namespace) -> None:
@@ -110,7 +114,155 @@ def weights_fetch(arguments: argparse.Namespace) -> None:
     print(f'{info.path}: slomo(clip, model="{info.key}")')
 
 
-ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (add_weights,)
+def add_render(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`render`: a video file from a video file."""
+    command = commands.add_parser("render", help="make a slow-motion or high-frame-rate video file")
+    command.add_argument("-o", "--output", required=True, metavar="FILE", help="its ending chooses the container")
+    add_graph_options(command)
+    encoding = command.add_argument_group("encoding")
+    encoding.add_argument("--crf", type=float, help="quality, lower is better (default: 18 with x264 and x265)")
+    encoding.add_argument("--preset", help="the encoder's speed, such as slow")
+    encoding.add_argument("--ffmpeg-options", default="", metavar="TEXT", help='further ones, such as "-tune film"')
+    encoding.add_argument(
+        "--audio",
+        choices=("copy", "stretch", "drop"),
+        help="copy the sound, or encode it, stretched as far as the picture is (default: copy, in slow motion stretch)",
+    )
+    encoding.add_argument("-y", "--overwrite", action="store_true", help="replace an output file that is there")
+    command.set_defaults(run=render_file)
+
+
+def add_script(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`script`: what `render` would run."""
+    command = commands.add_parser("script", help="print the .vpy script that render would run")
+    add_graph_options(command)
+    command.set_defaults(run=print_script)
+
+
+def add_graph_options(command: argparse.ArgumentParser) -> None:
+    """Options that say what is made of the input."""
+    command.add_argument("input", metavar="INPUT")
+    rate = command.add_mutually_exclusive_group()
+    rate.add_argument("--multi", type=factor, metavar="N", help="how many times as many frames (default: 2), also 5/2")
+    rate.add_argument("--fps", type=frame_rate, metavar="RATE", help="a target rate instead: 60, 59.94, 60000/1001")
+    command.add_argument(
+        "--slow-motion", action="store_true", help="keep the rate, so that it lasts longer instead of being smoother"
+    )
+    command.add_argument(
+        "--range",
+        default=":",
+        metavar="A:B",
+        help="the frames to take, B not among them, or seconds: 100:250, 1.5s:4s, 100:",
+    )
+    command.add_argument("--source", choices=("ffms2", "bs", "lsmas", "pyffms2"), help="the source filter")
+    command.add_argument(
+        "--codec", default="x264", help="x264 (default), x265, av1, vp9, prores or an encoder of ffmpeg"
+    )
+    model = command.add_argument_group("interpolation")
+    # Who comes from Super-SloMo's eval.py shall get as far as the message about --scale.
+    model.add_argument("--model", "--checkpoint", help="a model's name or file (default: bundled)")
+    model.add_argument("--scale", type=ratio, help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's")
+    model.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
+    model.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
+    model.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
+    model.add_argument("--no-sc", dest="sc", action="store_false", help="interpolate across scene cuts too")
+    model.add_argument("--sc-threshold", type=float, metavar="X", help="of the scene detection, in [0, 1]")
+    model.add_argument("--num-streams", type=int, metavar="N", help="how many new frames may be under way at once")
+
+
+def factor(text: str) -> int | str:
+    """Read "4", "2.5" or "5/2"; `slomo` judges it."""
+    return int(text) if text.isdecimal() else text
+
+
+def frame_rate(text: str) -> Fraction:
+    """Read "60", "60000/1001", or a rate over 1.001 as it is commonly written: "59.94", "23.976"."""
+    rate = Fraction(text)
+    ntsc = Fraction(round(rate) * 1000, 1001)
+    return ntsc if "." in text and abs(rate - ntsc) < 0.005 else rate
+
+
+def graph_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `render.graph` takes."""
+    if arguments.scale is not None and arguments.scale > 1:
+        raise ArgumentError(
+            "scale",
+            arguments.scale,
+            "1, 1/2, 1/4 or 1/8: it is the resolution of the networks here; "
+            f"for {arguments.scale:g} times the frames: --multi {arguments.scale:g} --slow-motion",
+        )
+    names = ("source", "codec", "multi", "model", "scale", "flow", "device", "precision", "sc_threshold", "num_streams")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if arguments.fps is not None:
+        options |= {"fps_num": arguments.fps.numerator, "fps_den": arguments.fps.denominator}
+    options |= {"slow_motion": True} if arguments.slow_motion else {}
+    return options | {"span": arguments.range} | ({} if arguments.sc else {"sc": False})
+
+
+def render_file(arguments: argparse.Namespace) -> None:
+    """Render, with progress on stderr."""
+    from .render import render
+
+    with Bar() as bar:
+        render(
+            arguments.input,
+            arguments.output,
+            audio=arguments.audio,
+            crf=arguments.crf,
+            preset=arguments.preset,
+            options=shlex.split(arguments.ffmpeg_options),
+            overwrite=arguments.overwrite,
+            progress=bar,
+            **graph_options(arguments),
+        )
+
+
+def print_script(arguments: argparse.Namespace) -> None:
+    """Print the script."""
+    from .render import graph
+
+    print(graph(arguments.input, **graph_options(arguments)).script, end="")
+
+
+class Bar:
+    """Frames done, rate and time left on stderr: tqdm where it is installed, else a plain line."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.began = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` frames are done."""
+        if self.bar is None:
+            self.began = time.monotonic()
+            try:
+                from tqdm import tqdm
+
+                self.bar = tqdm(total=total, unit="frame", file=sys.stderr, dynamic_ncols=True)
+            except ImportError:
+                self.bar = False
+        if self.bar:
+            self.bar.update(done - self.bar.n)
+            return
+        rate = done / max(time.monotonic() - self.began, 1e-3)
+        left = timedelta(seconds=round((total - done) / rate))
+        print(f"\r{done}/{total} frames, {rate:.1f} fps, {left} left ", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.close()
+        elif self.bar is False:
+            print(file=sys.stderr)
+
+
+ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
+    add_render,
+    add_script,
+    add_weights,
+)
 """One function a command: it adds its parser and sets `run`, which takes the namespace."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import vapoursynth as vs
 
 from .errors import SourceError
+from .source import planar_formats
 
 
 class Frame(ctypes.Structure):
@@ -44,16 +45,9 @@ FULL_RANGE = ("yuv411p", "yuv420p", "yuv422p", "yuv440p", "yuv444p")
 
 
 def pixel_formats() -> dict[int, vs.VideoFormat]:
-    """Return ffmpeg's planar pixel formats that the host has too, by ffmpeg's number."""
-    subsampling = {"410": (2, 2), "411": (2, 0), "420": (1, 1), "422": (1, 0), "440": (0, 1), "444": (0, 0)}
-    query = vs.core.query_video_format
-    found = {"grayf32le": query(vs.GRAY, vs.FLOAT, 32), "gbrpf32le": query(vs.RGB, vs.FLOAT, 32)}
-    for bits in (8, 9, 10, 12, 14, 16):
-        ending = "" if bits == 8 else f"{bits}le"
-        found |= {f"gray{ending}": query(vs.GRAY, vs.INTEGER, bits), f"gbrp{ending}": query(vs.RGB, vs.INTEGER, bits)}
-        for name, shift in subsampling.items():
-            found[f"yuv{name}p{ending}"] = query(vs.YUV, vs.INTEGER, bits, *shift)
-    found |= {name.replace("yuv", "yuvj"): format_ for name, format_ in found.items() if name in FULL_RANGE}
+    """Return the host's formats by ffmpeg's numbers."""
+    found = planar_formats()
+    found |= {name.replace("yuv", "yuvj"): found[name] for name in FULL_RANGE}
     return {number: format_ for name, format_ in found.items() if (number := ffms2.get_pix_fmt(name)) >= 0}
 
 

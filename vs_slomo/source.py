@@ -46,7 +46,11 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
     """
     if source is not None and source not in FILTERS:
         raise ArgumentError("source", source, f"None or one of {', '.join(FILTERS)}")
-    file = probe(path)
+    return open_container(probe(path), source)
+
+
+def open_container(file: Container, source: str | None = None) -> vs.VideoNode:
+    """Do what `source` does, with a file that has been probed."""
     reasons = []
     for name in FILTERS if source is None else (source,):
         try:
@@ -58,7 +62,7 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
         else:
             log.info("%s: opened with %s", file.path.name, name)
             return displayed(clip, file, name)
-    raise SourceError(f"{path}: no source filter opens it: {'; '.join(reasons)} (extra: cli)")
+    raise SourceError(f"{file.path}: no source filter opens it: {'; '.join(reasons)} (extra: cli)")
 
 
 def displayed(clip: vs.VideoNode, file: Container, name: str) -> vs.VideoNode:
@@ -119,6 +123,19 @@ def oriented(clip: vs.VideoNode, orientation: Orientation) -> vs.VideoNode:
         place = {at: number for number, at in CHROMA.items()}[min(x, 0.5), y]
         clip = clip.std.SetFrameProps(_ChromaLocation=place)
     return clip
+
+
+def planar_formats() -> dict[str, vs.VideoFormat]:
+    """Return the host's formats by ffmpeg's names, as far as both have them."""
+    subsampling = {"410": (2, 2), "411": (2, 0), "420": (1, 1), "422": (1, 0), "440": (0, 1), "444": (0, 0)}
+    query = vs.core.query_video_format
+    found = {"grayf32le": query(vs.GRAY, vs.FLOAT, 32), "gbrpf32le": query(vs.RGB, vs.FLOAT, 32)}
+    for bits in (8, 9, 10, 12, 14, 16):
+        ending = "" if bits == 8 else f"{bits}le"
+        found |= {f"gray{ending}": query(vs.GRAY, vs.INTEGER, bits), f"gbrp{ending}": query(vs.RGB, vs.INTEGER, bits)}
+        for name, shift in subsampling.items():
+            found[f"yuv{name}p{ending}"] = query(vs.YUV, vs.INTEGER, bits, *shift)
+    return found
 
 
 def index_file(file: Container, ending: str) -> str:
