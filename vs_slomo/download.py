@@ -56,11 +56,9 @@ def _note(part: Path) -> Path:
 
 def _download(url: str, part: Path, progress: Progress) -> None:
     start, headers = 0, {"User-Agent": "vs-slomo"}
-    if part.exists() and _note(part).exists():
-        note = json.loads(_note(part).read_text())
-        if note["url"] == url:
-            start = part.stat().st_size
-            headers |= {"Range": f"bytes={start}-", "If-Range": note["version"]}
+    if part.exists() and (version := _noted_version(url, part)):
+        start = part.stat().st_size
+        headers |= {"Range": f"bytes={start}-", "If-Range": version}
     try:
         response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)  # noqa: S310  # `download` checked
     except HTTPError as error:
@@ -76,8 +74,7 @@ def _download(url: str, part: Path, progress: Progress) -> None:
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise HTTPException(f"asked for bytes from {start}, got {response.headers.get('Content-Range')}")
         _write_note(url, part, response.headers.get("ETag"), response.headers.get("Last-Modified"))
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        total = None if response.length is None else start + response.length
         with part.open("ab" if start else "wb") as file:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
@@ -86,10 +83,19 @@ def _download(url: str, part: Path, progress: Progress) -> None:
             raise HTTPException(f"the connection ended after {part.stat().st_size} of {total} bytes")
 
 
+def _noted_version(url: str, part: Path) -> str | None:
+    """Return which version of the file `part` is the beginning of, if it is known."""
+    try:
+        noted_url, version = json.loads(_note(part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(version) if noted_url == url else None
+
+
 def _write_note(url: str, part: Path, etag: str | None, modified: str | None) -> None:
     """Note what a later request needs to ask for the rest of the same version; without it, it starts anew."""
     version = modified if etag is None or etag.startswith("W/") else etag
     if version:
-        _note(part).write_text(json.dumps({"url": url, "version": version}))
+        _note(part).write_text(json.dumps([url, version]), encoding="utf-8")
     else:
         _note(part).unlink(missing_ok=True)

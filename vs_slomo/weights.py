@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from .errors import ArgumentError, WeightsError
@@ -70,8 +70,9 @@ class ModelInfo:
     def __post_init__(self) -> None:
         """Refuse what no model can be."""
         for field in ("name", "version", "licence"):
-            if not isinstance(value := getattr(self, field), str) or not value.strip():
-                raise ArgumentError(field, value, "a text that is not empty")
+            value = getattr(self, field)
+            if not isinstance(value, str) or not value.strip() or not value.isprintable():
+                raise ArgumentError(field, value, "a line of text that is not empty")
         if self.width not in WIDTHS:
             raise ArgumentError("width", self.width, f"a whole number from {WIDTHS[0]} to {WIDTHS[-1]}")
         if self.scale not in SCALES:
@@ -175,10 +176,11 @@ def load(model: str | os.PathLike[str], dtype: torch.dtype | None = None) -> tup
     # replaced at once.
     with torch.device("meta"):
         net = SuperSloMo(info.width, last_activation=info.last_activation)
-    net.load_state_dict(tensors, assign=True)
-    net.mean = torch.tensor(info.mean).view(1, 3, 1, 1)
-    # The copy lets go of the mapped file.
-    return net.to(dtype or torch.float32).requires_grad_(requires_grad=False).eval(), info
+    dtype = dtype or torch.float32
+    # Copied in any case: safetensors maps the file, which may be replaced or cut while the model is in use.
+    net.load_state_dict({name: t.detach().to(dtype, copy=True) for name, t in tensors.items()}, assign=True)
+    net.mean = torch.tensor(info.mean, dtype=dtype).view(1, 3, 1, 1)
+    return net.requires_grad_(requires_grad=False).eval(), info
 
 
 @cache
@@ -308,7 +310,7 @@ def _encode(info: ModelInfo) -> dict[str, str]:
 class _Ignored:
     """Stands in for a type whose value nobody needs: it takes anything and does nothing."""
 
-    def __new__(cls, *_arguments: object) -> _Ignored:  # noqa: PYI034  # numpy's stand-ins are called
+    def __new__(cls, *_arguments: object) -> Self:
         return super().__new__(cls)
 
     def __init__(self, *_arguments: object) -> None: ...
@@ -321,9 +323,9 @@ IGNORED = tuple(
     for module, names in {
         "argparse": ("Namespace",),
         "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
-        "numpy": ("dtype",),
-        "numpy.core.multiarray": ("scalar",),
-        "numpy._core.multiarray": ("scalar",),
+        "numpy": ("dtype", "ndarray"),
+        "numpy.core.multiarray": ("_reconstruct", "scalar"),
+        "numpy._core.multiarray": ("_reconstruct", "scalar"),
         "pathlib": ("PosixPath", "WindowsPath"),
     }.items()
     for name in names
@@ -371,7 +373,7 @@ def _read_checkpoint(
         for name, tensor in content[key].items()
     }
     for name, tensor in tensors.items():
-        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        if not isinstance(tensor, torch.Tensor) or (tensor.layout, tensor.device.type) != (torch.strided, device):
             raise WeightsError(f"{path}: {name} is not a dense tensor: another architecture")
     _check_names(path, tensors)
     kinds: dict[str, Callable[[Any], Any]] = {
@@ -406,19 +408,24 @@ def _why_not(path: Path, error: Exception) -> str:
     """Say in a sentence what torch's unpickler says in a page."""
     if blocked := re.search(r"GLOBAL (\S+)", str(error)):
         return (
-            f"{path}: asks to load {blocked[1]}, which could run code: not loaded. "
+            f"{path}: asks to load {_plain(blocked[1])}, which could run code: not loaded. "
             "Get the file from its author, saved with tensors and plain values only"
         )
     reason = str(error).partition("WeightsUnpickler error: ")[2].strip() or str(error)
-    reason = reason.strip().partition("\n")[0][:200] or type(error).__name__
+    reason = _plain(reason.strip().partition("\n")[0][:200]) or type(error).__name__
     return f"{path}: is truncated or damaged, or not a torch checkpoint ({reason}): download it again"
+
+
+def _plain(text: str) -> str:
+    """Keep what a file says from writing to the terminal what it likes."""
+    return text if text.isprintable() else ascii(text)
 
 
 def _describe(content: object) -> str:
     """Name what a file holds in a few words."""
     if not isinstance(content, Mapping):
         return f"a {type(content).__name__}"
-    names = [str(name) for name in content]
+    names = [_plain(str(name)) for name in content]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") or "nothing"
 
 
@@ -445,7 +452,7 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], width: int, *, dat
                 f"{path}: {name} has shape {tuple(tensor.shape)}, Super SloMo of width {width} has {shape}: "
                 "another architecture"
             )
-        if not tensor.is_floating_point():
+        if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
             raise WeightsError(f"{path}: {name} is of type {tensor.dtype}, not a float: another architecture")
         if data and not torch.isfinite(tensor).all():
             raise WeightsError(f"{path}: {name} holds NaN or infinity: the training failed, or the file is damaged")
@@ -469,14 +476,14 @@ def save(model: SuperSloMo, info: ModelInfo, path: str | os.PathLike[str]) -> No
     for field, value in own.items():
         if said[field] != value:
             raise ArgumentError(f"info.{field}", said[field], f"the model's own, {value!r}")
-    _write(Path(path), info, {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()})
+    _write(Path(path), info, {name: tensor.cpu() for name, tensor in model.state_dict().items()})
 
 
 def _write(path: Path, info: ModelInfo, tensors: Mapping[str, Tensor]) -> None:
     import torch
     from safetensors.torch import save as serialized
 
-    halves = {name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}
+    halves = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in tensors.items()}
     _check_tensors(path, halves, info.width, data=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -543,6 +550,8 @@ def fetch(
             convert(part, target, name=name)
     except WeightsError as error:
         raise WeightsError(str(error).replace(str(part), url)) from error
+    except OSError as error:
+        raise WeightsError(f"{target}: cannot be written: {error.strerror}") from error
     finally:
         discard(part)
     return read_info(target)
