@@ -9,8 +9,8 @@ import torch
 import vapoursynth as vs
 from torch import Tensor
 
-CHUNK = 1000
-"""Offsets that one SelectEvery gets: its search for duplicates takes quadratic time."""
+LONGEST, CHUNK = 4000, 500
+"""Offsets that one SelectEvery gets, as a period and as a piece: its search for duplicates takes quadratic time."""
 
 PlaneGroup = tuple[tuple[int, ...], float, float]
 """Planes of one size, and that size's ratio to the picture's in x and y."""
@@ -22,19 +22,19 @@ def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) 
     Nothing is listed frame by frame where the pattern is short: a player's clip may have no known end.
     """
     periods = -(-length // len(offsets))
-    if periods > 1 and (cycle == 1 or len(offsets) > CHUNK):  # SelectEvery refuses cycle 1
-        times = 2 if len(offsets) <= CHUNK else periods
-        offsets = [cycle * i + offset for i in range(times) for offset in offsets]
-        cycle, periods = cycle * times, -(-periods // times)
-    missing = max(2, periods * cycle) - clip.num_frames
+    repeats = periods if len(offsets) > LONGEST else 1
+    if cycle * repeats == 1:  # which SelectEvery refuses
+        repeats = 2
+    if repeats > 1:
+        offsets = [cycle * i + offset for i in range(repeats) for offset in offsets]
+        cycle, periods = cycle * repeats, -(-periods // repeats)
+    missing = periods * cycle - clip.num_frames
     if missing > 0:
         clip = clip + clip[-1].std.Loop(missing)
-    if len(offsets) <= CHUNK:
+    if len(offsets) <= LONGEST:
         return clip.std.SelectEvery(cycle, offsets, modify_duration=False)[:length]
-    pieces = [offsets[i : i + CHUNK] for i in range(0, length, CHUNK)]
-    return vs.core.std.Splice([clip.std.SelectEvery(clip.num_frames, p, modify_duration=False) for p in pieces])[
-        :length
-    ]
+    pieces = (offsets[i : i + CHUNK] for i in range(0, length, CHUNK))
+    return vs.core.std.Splice([clip.std.SelectEvery(clip.num_frames, p, modify_duration=False) for p in pieces])[:length]
 
 
 def following(clip: vs.VideoNode) -> vs.VideoNode:
