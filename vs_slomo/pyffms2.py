@@ -15,7 +15,7 @@ import numpy as np
 import vapoursynth as vs
 
 from .errors import SourceError
-from .source import planar_formats
+from .formats import planar_formats
 
 
 class Frame(ctypes.Structure):

@@ -25,7 +25,8 @@ import vapoursynth as vs
 from .container import Container, Stream, ffmpeg, last_lines, probe, run
 from .errors import ArgumentError, RenderError
 from .filter import slomo
-from .source import open_container, planar_formats
+from .formats import planar_formats
+from .source import open_container
 from .timing import parse_multi
 
 log = logging.getLogger("vs_slomo")
@@ -470,9 +471,10 @@ def track_arguments(tracks: Tracks, ending: str, folder: Path) -> tuple[list[str
     maps += streams(texts)
     for place, codec in enumerate(texts.values()):
         maps += [f"-c:s:{place}", codec]
-    if texts and tracks.stretch != 1:
-        factor = f"*{tracks.stretch}"
-        maps += ["-bsf:s", f"setts=pts=PTS{factor}:dts=DTS{factor}:duration=DURATION{factor}"]
+    if texts:
+        # What has begun before the part starts with it.
+        times = {"pts": "max(PTS,0)", "dts": "max(DTS,0)", "duration": "(DURATION+min(PTS,0))"}
+        maps += ["-bsf:s", "setts=" + ":".join(f"{name}={time}*{tracks.stretch}" for name, time in times.items())]
     if ending == ".mkv" and (attached := tracks.file.of_kind("attachment")):
         maps += [*streams(attached), "-c:t", "copy"]
     inputs = ["-f", "ffmetadata", "-i", str(metadata)]

@@ -125,19 +125,6 @@ def oriented(clip: vs.VideoNode, orientation: Orientation) -> vs.VideoNode:
     return clip
 
 
-def planar_formats() -> dict[str, vs.VideoFormat]:
-    """Return the host's formats by ffmpeg's names, as far as both have them."""
-    subsampling = {"410": (2, 2), "411": (2, 0), "420": (1, 1), "422": (1, 0), "440": (0, 1), "444": (0, 0)}
-    query = vs.core.query_video_format
-    found = {"grayf32le": query(vs.GRAY, vs.FLOAT, 32), "gbrpf32le": query(vs.RGB, vs.FLOAT, 32)}
-    for bits in (8, 9, 10, 12, 14, 16):
-        ending = "" if bits == 8 else f"{bits}le"
-        found |= {f"gray{ending}": query(vs.GRAY, vs.INTEGER, bits), f"gbrp{ending}": query(vs.RGB, vs.INTEGER, bits)}
-        for name, shift in subsampling.items():
-            found[f"yuv{name}p{ending}"] = query(vs.YUV, vs.INTEGER, bits, *shift)
-    return found
-
-
 def index_file(file: Container, ending: str) -> str:
     """Return where a file's index goes: in the user's cache directory, under a name that no other content has."""
     stat = file.path.stat()
