@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from .errors import ArgumentError
 from .frames import following, select
-from .timing import Timing
+from .timing import Times
 
 NEXT, PREV = "_SceneChangeNext", "_SceneChangePrev"
 SCORE = "SlomoCutScore"
@@ -31,6 +31,8 @@ WHITE = 0.97
 """What is this bright has burnt out: it neither proves a cut nor the lack of one."""
 SAME = 0.01
 """Pictures with a mean difference below this are no cut, whatever their structure."""
+MOST = 16
+"""Pairs of frames that are compared to know of one step."""
 
 
 def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
@@ -98,15 +100,27 @@ def blocks(x: np.ndarray) -> np.ndarray:
     return tiles.reshape(*tiles.shape[:2], BLOCK**2)
 
 
-def mark(clip: vs.VideoNode, cut: vs.VideoNode, times: Timing) -> vs.VideoNode:
+def mark(clip: vs.VideoNode, cut: vs.VideoNode, times: Times) -> vs.VideoNode:
     """Return the clip, timed by `times`, with the scene-change properties of its own cuts.
 
-    cut: as `detect` returns it.
+    cut: as `detect` returns it. A step over several source frames is a cut where one of their pairs is; of a step
+    over more than MOST nothing is said, so that whoever wants to know compares both pictures.
     """
     none = cut.std.BlankClip(keep=True).std.SetFrameProps(**{NEXT: 0, PREV: 0})
-    both = vs.core.std.Interleave([cut, none], modify_duration=False)  # 2k: what is decided of k; 1: no cut
+    unsaid = cut.std.BlankClip(keep=True)
+    choices = vs.core.std.Interleave([cut, none, unsaid], modify_duration=False)  # 3k: what is decided of k
     cycle, period = times.period
-    behind = [times.cut_after(n) for n in range(period)]
-    after = select(both, 2 * cycle, [1 if k is None else 2 * k for k in behind], clip.num_frames)
-    clip = clip.std.CopyFrameProps(after, props=[NEXT, SCORE])
-    return clip.std.CopyFrameProps(none[0] + after[:-1], props=[PREV])
+    behind = [times.crossed(n) for n in range(period)]
+    pairs = [[3 * k for k in c] if 0 < len(c) <= MOST else [2 if c else 1] for c in behind]
+    layers = [
+        select(choices, 3 * cycle, [p[min(i, len(p) - 1)] for p in pairs], clip.num_frames)
+        for i in range(max(map(len, pairs)))
+    ]
+    after = layers[0] if len(layers) == 1 else layers[0].std.ModifyFrame(layers, first_cut)
+    clip = clip.std.RemoveFrameProps([NEXT, PREV, SCORE]).std.CopyFrameProps(after, props=[NEXT, SCORE])
+    return clip.std.CopyFrameProps((none[0] + after)[:-1], props=[PREV])
+
+
+def first_cut(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:  # noqa: ARG001  # the host's names
+    """Return the first of the frames that says there is a cut, else the last."""
+    return next((frame for frame in f if frame.props.get(NEXT)), f[-1])

@@ -10,28 +10,14 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from functools import cached_property
 
-import numpy as np
 import torch
 import vapoursynth as vs
 
-from . import cuts, formats, frames, timing, weights
-from .engine import (
-    Engine,
-    Pair,
-    PairCache,
-    Settings,
-    check_device,
-    check_flow,
-    check_precision,
-    check_scale,
-    shared_engine,
-)
+from . import cuts, formats, frames, timing
 from .errors import ArgumentError
 from .model import Motion
-
-HALF = Fraction(1, 2)
+from .pairs import Options, Pairs, check_options, feed
 
 
 def slomo(
@@ -85,57 +71,40 @@ def slomo(
         factor = timing.multi_for_rate(clip.fps, fps_num, fps_den)
     elif fps_den is not None:
         raise ArgumentError("fps_den", fps_den, "only together with fps_num")
-    info = weights.read_info(model)
-    device = check_device(device)
-    settings = Settings(
-        model=weights.find(model),
+    options = check_options(
+        model=model,
+        scale=scale,
+        flow=flow,
         device=device,
-        precision=check_precision(precision, device),
-        scale=check_scale(scale, info.scale),
-        flow=check_flow(flow, info.flow),
+        precision=precision,
+        sc=sc,
+        sc_threshold=sc_threshold,
+        num_streams=num_streams,
+        matrix=matrix,
+        range=range,
     )
-    if not 0 <= sc_threshold <= 1:
-        raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
-    streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
-    if streams < 1:
-        raise ArgumentError("num_streams", num_streams, "None or an integer of at least 1")
-    if range not in (None, 0, 1):
-        raise ArgumentError("range", range, "None, 0 (limited) or 1 (full)")
-    formats.check_matrix(matrix)
     if factor == 1:
         return clip
 
-    times = timing.Timing(clip.num_frames, factor)
-    out = interleave(clip, times, settings, cuts.detect(clip, sc_threshold) if sc else None, streams, matrix, range)
+    out = interleave(clip, timing.Timing(clip.num_frames, factor), options)
     if clip.fps == 0:
         return out if slow_motion else out.std.ModifyFrame(out, lambda n, f: shortened(f, factor))  # noqa: ARG005
     fps = clip.fps if slow_motion else clip.fps * factor
     return out.std.AssumeFPS(fpsnum=fps.numerator, fpsden=fps.denominator)
 
 
-def interleave(
-    clip: vs.VideoNode,
-    times: timing.Timing,
-    settings: Settings,
-    cut: vs.VideoNode | None,
-    streams: int,
-    matrix: int | None,
-    range_in: int | None,
-) -> vs.VideoNode:
+def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.VideoNode:
     """Return the originals and the new frames in their order: the whole graph."""
-    inputs = [clip, formats.network_clip(clip, settings.scale, half=settings.half, range_in=range_in)]
-    if settings.flow == "dis":
-        inputs.append(formats.gray_clip(clip, settings.scale))
-
     cycle, period = times.period
-    first = [times.at(n)[0] for n in range(period)]
-    fed = [frames.select(x, cycle, first, times.length) for clip_ in inputs for x in (clip_, frames.following(clip_))]
+    fed = feed(clip, times, options)
+    cut = None if options.sc_threshold is None else cuts.detect(clip, options.sc_threshold)
     if cut is not None:
-        fed.append(frames.select(cut, cycle, first, times.length))
+        fed.append(frames.select(cut, cycle, [times.at(n)[0] for n in range(period)], times.length))
     blank = clip.std.BlankClip(length=times.length, keep=True)
-    new = [blank.std.ModifyFrame(fed, NewFrames(times, settings, matrix)) for _ in range(streams)]
+    new = [blank.std.ModifyFrame(fed, NewFrames(times, options)) for _ in range(options.streams)]
 
     # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
+    streams = options.streams
     choices = vs.core.std.Interleave([fed[0], *new], modify_duration=False)
     span = min(streams * period, times.length)
     # A pair's frames all come from one stream, so that its flow is found once.
@@ -149,46 +118,28 @@ def interleave(
 class NewFrames:
     """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    def __init__(self, times: timing.Timing, settings: Settings, matrix: int | None) -> None:
-        self.times, self.settings, self.matrix = times, settings, matrix
-        self.pairs = PairCache()
-
-    @cached_property
-    def engine(self) -> Engine:
-        """Loaded with the first frame that needs it, not with the script."""
-        return shared_engine(self.settings)
+    def __init__(self, times: timing.Times, options: Options) -> None:
+        self.times, self.pairs = times, Pairs(options)
 
     def __call__(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         """Return new frame n from frames k and k + 1 of each input, and the cut between them."""
         (k, t), (a, b) = self.times.at(n), f[:2]
         formats.check_progressive(a)
         formats.check_progressive(b)
-        out = frames.new_frame(a if t <= HALF else b)
+        out = frames.new_frame(a if t <= timing.HALF else b)
         if len(f) % 2 and f[-1].props[cuts.NEXT]:
             return out
         with torch.inference_mode():
-            pair = self.pairs.get(k, lambda: self.pair(f))
+            pair = self.pairs.get(k, f)
             if pair is not None:
-                self.render(out, a, b, self.engine.motion(pair, float(t)))
+                self.render(out, a, b, self.pairs.engine.motion(pair, float(t)))
         return out
-
-    def pair(self, f: list[vs.VideoFrame]) -> Pair | None:
-        """Find a pair's flow; None where there is nothing to move."""
-        a, b = f[:2]
-        if frames.identical(a, b):
-            return None
-        matrices = (formats.rgb_matrix(x.props, (x.width, x.height), self.matrix) for x in (a, b))
-        rgb0, rgb1 = (frames.read_rgb(x, m) for x, m in zip(f[2:4], matrices, strict=True))
-        gray = None
-        if self.settings.flow == "dis":
-            gray = (np.asarray(f[4][0]), np.asarray(f[5][0]))
-        return self.engine.pair(rgb0, rgb1, gray)
 
     def render(self, out: vs.VideoFrame, a: vs.VideoFrame, b: vs.VideoFrame, motion: Motion) -> None:
         """Move the clip's own planes, and alpha with them."""
         for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
             plane0, plane1 = frames.read_planes(a, planes), frames.read_planes(b, planes)
-            frames.write_planes(out, planes, self.engine.render(motion, plane0, plane1, ratio_x, ratio_y))
+            frames.write_planes(out, planes, self.pairs.engine.render(motion, plane0, plane1, ratio_x, ratio_y))
         alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
         if alpha0 is not None and alpha1 is not None:
             alpha = alpha0.copy()

@@ -10,12 +10,14 @@ Output frame n lies at source position n / multi: the pair (k, k + 1) with k its
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 
 from .errors import ArgumentError
 
 Factor = int | Fraction | float | str
+HALF = Fraction(1, 2)
 NEAR = Fraction(1, 1000)
 """Of the way between two frames: a position as near as this to a frame, when it comes from a clock, is that frame."""
 
@@ -59,8 +61,42 @@ def multi_for_rate(fps: Fraction, fps_num: int, fps_den: int | None = None) -> F
     return target / fps
 
 
+class Times(ABC):
+    """Which frames of a clip each output frame lies between.
+
+    frames: of the clip. length: of the output.
+    period: clip frames and output frames after which everything comes again, or the whole clip's.
+    """
+
+    frames: int
+
+    @property
+    @abstractmethod
+    def length(self) -> int: ...  # noqa: D102
+
+    @property
+    @abstractmethod
+    def period(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @abstractmethod
+    def at(self, n: int) -> tuple[int, Fraction]:
+        """Return output frame n's source frame k and t in [0, 1)."""
+
+    def nearest(self, n: int) -> int:
+        """Return the source frame that output frame n shows across a cut: the nearer one, the earlier at t = 1/2."""
+        k, t = self.at(n)
+        return k + (t > HALF)
+
+    def crossed(self, n: int) -> range:
+        """Return the pairs whose cuts, if they have one, lie between output frames n and n + 1."""
+        if n + 1 >= self.length:
+            return range(0)
+        this, after = sorted((self.nearest(n), self.nearest(n + 1)))
+        return range(this, after)
+
+
 @dataclass(frozen=True)
-class Timing:
+class Timing(Times):
     """A clip of `frames` frames, made `multi` times as many.
 
     frames: at least 1. multi: at least 1. Past the last source frame k grows on: there, it is repeated.
@@ -71,33 +107,23 @@ class Timing:
 
     @property
     def length(self) -> int:
-        """Number of output frames: floor(frames · multi), so that the duration holds."""
+        """floor(frames · multi), so that the duration holds."""
         return math.floor(self.frames * self.multi)
 
     @property
     def period(self) -> tuple[int, int]:
-        """Source frames and output frames after which everything comes again, or the whole clip's."""
+        """The factor's denominator and numerator."""
         p, q = self.multi.numerator, self.multi.denominator
         return (q, p) if p < self.length else (self.frames, self.length)
 
     def at(self, n: int) -> tuple[int, Fraction]:
-        """Return output frame n's source frame k and t in [0, 1)."""
+        """Split position n / multi."""
         k, rest = divmod(n * self.multi.denominator, self.multi.numerator)
         return k, Fraction(rest, self.multi.numerator)
 
-    def cut_after(self, n: int) -> int | None:
-        """Return the pair k whose cut, if it has one, lies right behind output frame n; else None.
-
-        Across a cut the nearer source frame is shown, the earlier one at t = 1/2: so the cut lies
-        between the last output frame at a position of k + 1/2 or before, and the next one.
-        """
-        p, q = self.multi.numerator, self.multi.denominator
-        k = -((p - 2 * n * q) // (2 * p))  # ceil(n·q/p - 1/2)
-        return k if (2 * k + 1) * p < 2 * (n + 1) * q else None
-
 
 @dataclass(frozen=True)
-class Timeline:
+class Timeline(Times):
     """A clip of `frames` frames, shown at any positions in any order.
 
     positions: of each output frame, in source frames; from the last source frame on, it is repeated.
@@ -108,17 +134,16 @@ class Timeline:
 
     @property
     def length(self) -> int:
-        """Number of output frames."""
+        """As many as there are positions."""
         return len(self.positions)
 
     @property
     def period(self) -> tuple[int, int]:
-        """Nothing comes again but the whole."""
+        """Nothing comes again."""
         return self.frames, self.length
 
     def at(self, n: int) -> tuple[int, Fraction]:
-        """Return output frame n's source frame k and t in [0, 1)."""
-        again, n = divmod(n, self.length)
+        """Split the position."""
         position = min(self.positions[n], Fraction(self.frames - 1))
         k = math.floor(position)
-        return again * self.frames + k, position - k
+        return k, position - k

@@ -1,0 +1,124 @@
+"""The motion between neighbouring frames: what every node that needs flow is fed, and what it makes of it.
+
+clip, k, k+1 +- native planes, untouched -------------------------+
+             +- network_clip: YUV, RGB or GRAY at the networks' size +- Pairs: the flow, found once -> Pair
+             +- gray_clip, full size, for classical flow -----------+
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import vapoursynth as vs
+
+from . import cuts, formats, frames, weights
+from .engine import (
+    Engine,
+    Pair,
+    PairCache,
+    Settings,
+    check_device,
+    check_flow,
+    check_precision,
+    check_scale,
+    shared_engine,
+)
+from .errors import ArgumentError
+from .timing import Times
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every function that moves frames can be told: checked, nothing loaded yet.
+
+    sc_threshold: None where cuts are no matter. streams: nodes that work side by side.
+    matrix, range: what counts where a frame says nothing.
+    """
+
+    settings: Settings
+    sc_threshold: float | None
+    streams: int
+    matrix: int | None
+    range: int | None
+
+
+def check_options(
+    *,
+    model: str | os.PathLike[str] = "bundled",
+    scale: float | None = None,
+    flow: str | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    sc: bool = True,
+    sc_threshold: float = cuts.THRESHOLD,
+    num_streams: int | None = None,
+    matrix: int | None = None,
+    range: int | None = None,  # noqa: A002  # the host's name
+) -> Options:
+    """Return the options; `filter.slomo` says what they mean. Raises ArgumentError or WeightsError."""
+    info = weights.read_info(model)
+    device = check_device(device)
+    settings = Settings(
+        model=weights.find(model),
+        device=device,
+        precision=check_precision(precision, device),
+        scale=check_scale(scale, info.scale),
+        flow=check_flow(flow, info.flow),
+    )
+    if not 0 <= sc_threshold <= 1:
+        raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
+    streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
+    if streams < 1:
+        raise ArgumentError("num_streams", num_streams, "None or an integer of at least 1")
+    if range not in (None, 0, 1):
+        raise ArgumentError("range", range, "None, 0 (limited) or 1 (full)")
+    return Options(
+        settings=settings,
+        sc_threshold=sc_threshold if sc else None,
+        streams=streams,
+        matrix=formats.check_matrix(matrix),
+        range=range,
+    )
+
+
+def feed(clip: vs.VideoNode, times: Times, options: Options) -> list[vs.VideoNode]:
+    """Return what `Pairs` wants to see for each output frame: frames k and k + 1 of each of its inputs."""
+    settings = options.settings
+    inputs = [clip, formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.range)]
+    if settings.flow == "dis":
+        inputs.append(formats.gray_clip(clip, settings.scale))
+    cycle, period = times.period
+    first = [times.at(n)[0] for n in range(period)]
+    return [frames.select(x, cycle, first, times.length) for clip_ in inputs for x in (clip_, frames.following(clip_))]
+
+
+class Pairs:
+    """The flows of the latest pairs of a node; one callback at a time (the host's rule for a ModifyFrame node)."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.cache = PairCache()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Loaded with the first frame that needs it, not with the script."""
+        return shared_engine(self.options.settings)
+
+    def get(self, k: int, f: list[vs.VideoFrame]) -> Pair | None:
+        """Return pair k, from the frames that `feed` gives; None where there is nothing to move."""
+        return self.cache.get(k, lambda: self.find(f))
+
+    def find(self, f: list[vs.VideoFrame]) -> Pair | None:
+        """Find a pair's flow; None where both frames are the same."""
+        a, b = f[:2]
+        if frames.identical(a, b):
+            return None
+        matrices = (formats.rgb_matrix(x.props, (x.width, x.height), self.options.matrix) for x in (a, b))
+        rgb0, rgb1 = (frames.read_rgb(x, m) for x, m in zip(f[2:4], matrices, strict=True))
+        gray = None
+        if self.options.settings.flow == "dis":
+            gray = (np.asarray(f[4][0]), np.asarray(f[5][0]))
+        return self.engine.pair(rgb0, rgb1, gray)
