@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from fractions import Fraction
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Self
 
 from . import weights
@@ -224,6 +225,40 @@ def print_script(arguments: argparse.Namespace) -> None:
     print(graph(arguments.input, **graph_options(arguments)).script, end="")
 
 
+def add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`demo`: a scene of our own, measured."""
+    command = commands.add_parser("demo", help="make a scene whose true frames are known, slow it down and measure")
+    command.add_argument("-o", "--output", metavar="FILE", help=f"the video to write (default: {DEMO}, replaced)")
+    command.add_argument("--multi", type=int, default=4, metavar="N", help="how many times as many frames (default: 4)")
+    command.add_argument("--frames", type=int, default=24, metavar="N", help="source frames (default: 24)")
+    command.add_argument("--model", help="a model's name or file (default: bundled)")
+    command.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
+    command.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
+    command.set_defaults(run=run_demo)
+
+
+DEMO = "vs-slomo-demo.mp4"
+
+
+def run_demo(arguments: argparse.Namespace) -> None:
+    """Render the demonstration with progress on stderr, and print its scores."""
+    from .demo import demo
+
+    options = {name: value for name in ("model", "flow", "device") if (value := getattr(arguments, name)) is not None}
+    output = arguments.output or DEMO
+    with Bar() as bar:
+        score = demo(
+            output,
+            multi=arguments.multi,
+            frames=arguments.frames,
+            overwrite=arguments.output is None,
+            progress=bar,
+            **options,
+        )
+    print(f"{output}: {arguments.frames} frames made {arguments.multi} times as many")
+    print(f"PSNR of the new frames: {score.slomo:.2f} dB, frame blending {score.blend:.2f} dB")
+
+
 class Bar:
     """Frames done, rate and time left on stderr: tqdm where it is installed, else a plain line."""
 
@@ -258,9 +293,26 @@ class Bar:
             print(file=sys.stderr)
 
 
+def add_train(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`train`: a model from footage."""
+    train = commands.add_parser("train", help="train a model on footage (docs/training.md)")
+    train.add_argument("config", metavar="CONFIG", type=Path, help="a TOML file; `training/config.py` names all")
+    train.add_argument("--resume", action="store_true", help="go on with the run in the config's folder")
+    train.set_defaults(run=train_model)
+
+
+def train_model(arguments: argparse.Namespace) -> None:
+    """Train; progress goes to stderr, the model to the run's folder."""
+    from .training.config import load_config
+    from .training.loop import train
+
+    train(load_config(arguments.config), resume=arguments.resume)
+
+
 ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
     add_render,
     add_script,
+    add_train,
     add_weights,
 )
 """One function a command: it adds its parser and sets `run`, which takes the namespace."""
