@@ -312,6 +312,7 @@ def train_model(arguments: argparse.Namespace) -> None:
 ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
     add_render,
     add_script,
+    add_demo,
     add_train,
     add_weights,
 )

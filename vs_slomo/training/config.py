@@ -1,0 +1,183 @@
+"""A training run's settings, read from TOML.
+
+data = "videos/train"
+validation = "videos/val"
+run = "runs/first"
+
+[[stage]]
+name = "flow"
+steps = 20000
+train = "flow"
+
+[[stage]]
+name = "both"
+minutes = 90
+weights = { frame = 1.0, warping = 0.1 }
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from vs_slomo.errors import ArgumentError
+
+Trained = Literal["flow", "interp", "both"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each part of the loss counts, 0 leaves it out. The parts are made comparable first: see `losses`."""
+
+    frame: float = 1.0
+    """The picture at t against the truth."""
+    perceptual: float = 0.0
+    """The same by features of VGG16 (the paper's); needs `vgg`."""
+    warping: float = 0.05
+    """Each of both frames against the other one, warped."""
+    smoothness: float = 0.003
+    """The flow's gradient."""
+    flow: float = 0.2
+    """The flow against DIS's, as far as that can be trusted."""
+    scene: float = 0.2
+    """The flow against the exact flow of synthetic scenes."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run with its own schedule."""
+
+    name: str
+    train: Trained = "both"
+    """Which network learns."""
+    steps: int = 100_000
+    """Its length, if `minutes` does not end it before."""
+    minutes: float = 0.0
+    """End, and be at the end of the schedule, after so many minutes of training; 0 is no limit."""
+    batch: int = 8
+    """Windows a step, over all processes; 0 with `scenes` alone."""
+    crop: int = 256
+    """Their height and width, in pixels of the frames; whole network pixels, a multiple of 32 of them."""
+    fine: bool = True
+    """Compare pictures at the frames' resolution; false: at the networks', in half the time."""
+    own: float = 0.25
+    """Part of the windows whose flow the flow network finds; the others start from DIS."""
+    scenes: int = 0
+    """Synthetic scenes a step, over all processes, for the flow network."""
+    scene_size: int = 128
+    """Their height and width, in pixels of the networks."""
+    rate: float = 4e-4
+    """Largest learning rate: reached in a line after `warmup` steps, then down a cosine to a hundredth."""
+    warmup: int = 200
+    weights: Weights = Weights()
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run: what to train, on what, for how long."""
+
+    data: str
+    """Folder of videos, or of folders of pictures."""
+    run: str
+    """Folder of the run: checkpoints, log, model."""
+    validation: str = ""
+    """The same as `data`, to choose the best checkpoint by; "": the last one is kept."""
+    photos: str = ""
+    """Folder of pictures that synthetic scenes are made of; "": patterns."""
+    cache: str = ""
+    """Folder for decoded frames, to share between runs; "": `cache` in `run`."""
+    start: str = ""
+    """Model to start from; twice its width is fine, see `widen`. "": from nothing."""
+    vgg: str = ""
+    """State dict of torchvision's VGG16 (`vgg16-*.pth`), for the perceptual loss."""
+    width: int = 16
+    """Channels of both networks at full resolution."""
+    scale: float = 0.5
+    """Their resolution: 1, 1/2, 1/4 or 1/8 of the frames'."""
+    stage: tuple[Stage, ...] = (Stage("both"),)
+    """One after another."""
+    choose: Literal["unet", "dis", "better"] = "better"
+    """By which flow stage's PSNR the best checkpoint is chosen."""
+    held: int = 3
+    """Windows of each clip that validation looks at."""
+    every: float = 10.0
+    """Minutes between checkpoints, each with a validation."""
+    decay: float = 1e-4
+    """AdamW's weight decay."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.999
+    """Part of the averaged weights that stays at each step."""
+    max_side: int = 960
+    """Frames are shrunk to this before they are cached."""
+    workers: int = 0
+    """Processes that read samples, a training process; 0: it reads them itself."""
+    threads: int = 0
+    """CPU threads of a training process; 0: torch's choice."""
+    seed: int = 0
+
+
+def load_config(path: Path) -> Config:
+    """Read a TOML file. Raises ArgumentError: a name that is not known, a value of the wrong type."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ArgumentError("config", str(path), f"a TOML file ({error})") from error
+    config = build(Config, values)
+    check(config)
+    return config
+
+
+def check(config: Config) -> None:
+    """Refuse what cannot be trained before anything is decoded."""
+    if config.scale not in (1, 0.5, 0.25, 0.125):
+        raise ArgumentError("scale", config.scale, "1, 1/2, 1/4 or 1/8")
+    if not config.stage:
+        raise ArgumentError("stage", config.stage, "at least one [[stage]]")
+    for stage in config.stage:
+        step = round(32 / config.scale)
+        if stage.crop < step or stage.crop % step:
+            raise ArgumentError("stage.crop", stage.crop, f"a multiple of {step}, at this scale")
+        if stage.batch + stage.scenes < 1 or min(stage.batch, stage.scenes) < 0:
+            raise ArgumentError("stage.batch", stage.batch, "at least 1, or 0 with scenes")
+        if not 0 <= stage.own <= 1:
+            raise ArgumentError("stage.own", stage.own, "0 to 1")
+        if stage.weights.perceptual and not config.vgg:
+            raise ArgumentError("vgg", config.vgg, "a file, where weights.perceptual is not 0")
+
+
+def build[T](kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
+    """Make a dataclass of a TOML table, and tables in it likewise; name what does not belong there."""
+    allowed = typing.get_type_hints(kind)
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in allowed:
+            raise ArgumentError(prefix + name, value, f"one of {', '.join(allowed)}")
+        given[name] = convert(allowed[name], value, prefix + name)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name not in given and field.default is dataclasses.MISSING:
+            raise ArgumentError(prefix + field.name, None, "it has to be given")
+    return kind(**given)
+
+
+def convert(kind: Any, value: Any, name: str) -> Any:
+    """Check one value against its type; a whole number is a float too."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        return build(kind, value, name + ".")
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(convert(get_args(kind)[0], v, name) for v in value)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ArgumentError(name, value, ", ".join(map(repr, get_args(kind))))
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        word = kind.__name__ if isinstance(kind, type | types.GenericAlias) else str(kind)
+        raise ArgumentError(name, value, f"a value of type {word}")
+    return value

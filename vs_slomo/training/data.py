@@ -1,0 +1,359 @@
+"""Training data: clips decoded once into a cache, and windows of them as samples.
+
+A clip is a video file or a folder of pictures (the frames of Adobe240 or GoPro). `prepare` writes, per clip,
+
+    NAME.npy        (N, H, W, 3) uint8, RGB: every frame, shrunk to at most `max_side`
+    NAME.flow.npy   (K, 4, H/2, W/2) float16: DIS flow (F01, F10) of each window, pixels of its own resolution
+
+and one `index.json` that lists the windows. A window is a pair of frames, a few frames apart, and the frames
+between them that may be asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vs_slomo.engine import dis_flow
+from vs_slomo.errors import ArgumentError, SourceError
+from vs_slomo.scenes import Scenes, random_scenes
+
+log = logging.getLogger(__name__)
+
+Image = NDArray[np.uint8]
+Field = NDArray[np.float32]
+
+VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m2ts", ".mpg", ".mpeg", ".m4v", ".y4m"}
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+SPANS = (2, 2, 2, 3, 4, 4, 5, 6, 8)
+"""How far apart a window's frames are: drawn from these, so that t is not only 1/2."""
+DUPLICATE = 0.12
+"""Neighbours that differ by less than this part of the clip's median difference are one picture shown twice."""
+CUT = 0.06
+"""Neighbours that differ by more than this (of 1), after motion compensation, do not belong together."""
+MOTION = (0.15, 48.0)
+"""Allowed range of a window's 95th percentile of motion, in pixels: below, nothing moves; above, DIS fails."""
+FLOW_SCALE = 0.5
+"""Resolution of the cached flow. DIS (medium) computes no finer one itself: it ends there and doubles it."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames `first` and `last`, and what lies between them: `truths`, with the error of DIS in each.
+
+    l1, mse: mean absolute and squared error (of 1) of the paper's formula on DIS flow, both warps averaged:
+    what the networks have to beat.
+    """
+
+    first: int
+    last: int
+    motion: float
+    truths: tuple[int, ...]
+    l1: tuple[float, ...]
+    mse: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip in the cache."""
+
+    name: str
+    windows: tuple[Window, ...] = field(repr=False)
+
+
+def find_clips(folder: Path) -> Iterator[Path]:
+    """Yield every video file and every folder of pictures below `folder`, sorted."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in VIDEOS or (
+            path.is_dir() and sum(p.suffix.lower() in PICTURES for p in path.iterdir()) > max(SPANS)
+        ):
+            yield path
+
+
+def read_frames(path: Path) -> Iterator[Image]:
+    """Yield the frames of a clip, (H, W, 3) uint8 RGB."""
+    if path.is_dir():
+        for picture in sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES):
+            image = cv2.imread(str(picture), cv2.IMREAD_COLOR)
+            if image is None:
+                raise SourceError(f"{picture}: not a picture that OpenCV can read")
+            yield image[..., ::-1]
+        return
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise SourceError(f"{path}: OpenCV cannot open this video")
+    try:
+        while True:
+            ok, image = capture.read()
+            if not ok:
+                return
+            yield image[..., ::-1]
+    finally:
+        capture.release()
+
+
+def shrink(image: Image, max_side: int) -> Image:
+    """Shrink to at most `max_side` by averaging, and crop to even sizes."""
+    height, width = image.shape[:2]
+    ratio = min(1.0, max_side / max(height, width))
+    if ratio < 1:
+        size = round(width * ratio), round(height * ratio)
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
+
+
+def both_flows(image0: Image, image1: Image) -> Field:
+    """DIS flow in both directions, as the engine finds it, (4, H, W): F01, F10."""
+    gray0, gray1 = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (image0, image1))
+    flows = dis_flow(gray0, gray1), dis_flow(gray1, gray0)
+    return torch.cat(flows, dim=1)[0].numpy()
+
+
+def warp(image: Image, flow: Field) -> Image:
+    """`warp.backwarp` for one uint8 picture, (H, W, 3), and one flow, (2, H, W)."""
+    height, width = image.shape[:2]
+    x = np.arange(width, dtype=np.float32) + flow[0]
+    y = np.arange(height, dtype=np.float32)[:, None] + flow[1]
+    warped: Image = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return warped
+
+
+def dis_error(image0: Image, truth: Image, image1: Image, flow: Field, t: float) -> tuple[float, float]:
+    """Mean absolute and squared error, of 1, of equation 4 on DIS flow with a plain average."""
+    f01, f10 = flow[:2], flow[2:]
+    warped0 = warp(image0, -(1 - t) * t * f01 + t * t * f10)
+    warped1 = warp(image1, (1 - t) * (1 - t) * f01 - t * (1 - t) * f10)
+    error = (warped0.astype(np.float32) + warped1) / 510 - truth.astype(np.float32) / 255
+    return float(np.abs(error).mean()), float(np.square(error).mean())
+
+
+def joints(frames: Image) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Per pair of neighbours, (N-1,): is it a cut; is it one picture shown twice."""
+    height, width = frames.shape[1:3]
+    size = 256, max(2, round(256 * height / width))
+    small = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames]
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    change, residue = [], []
+    for here, there in pairwise(small):
+        flow = dis.calc(
+            cv2.cvtColor(here, cv2.COLOR_RGB2GRAY), cv2.cvtColor(there, cv2.COLOR_RGB2GRAY), None
+        ).transpose(2, 0, 1)
+        change.append(cv2.absdiff(here, there).mean() / 255)
+        residue.append(cv2.absdiff(here, warp(there, flow)).mean() / 255)
+    differences = np.array(change)
+    return np.array(residue) > CUT, differences < DUPLICATE * np.median(differences)
+
+
+def choose_windows(
+    cut: NDArray[np.bool_], duplicate: NDArray[np.bool_], count: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Draw up to `count` windows (first, last) without a cut or a duplicate inside, spread over the clip."""
+    bad = np.concatenate([[0], np.cumsum(cut | duplicate)])
+    chosen: set[tuple[int, int]] = set()
+    for first in rng.permutation(np.repeat(np.arange(len(cut)), 3)):
+        last = int(first) + int(rng.choice(SPANS))
+        if last <= len(cut) and bad[last] == bad[first]:
+            chosen.add((int(first), last))
+        if len(chosen) == count:
+            break
+    return sorted(chosen)
+
+
+def prepare_clip(path: Path, cache: Path, name: str, density: float, max_side: int, seed: int) -> Clip | None:
+    """Decode one clip into the cache. None: there is nothing in it to learn motion from."""
+    frames = np.stack([shrink(image, max_side) for image in read_frames(path)])
+    cut, duplicate = joints(frames)
+    rng = np.random.default_rng([seed, len(frames)])
+    windows: list[Window] = []
+    flows: list[NDArray[np.float16]] = []
+    for first, last in choose_windows(cut, duplicate, round(density * len(frames) ** 0.5), rng):
+        image0, image1 = frames[first], frames[last]
+        flow = both_flows(image0, image1)
+        motion = float(np.percentile(np.hypot(flow[0], flow[1]), 95))
+        if not MOTION[0] <= motion <= MOTION[1]:
+            continue
+        between = np.arange(first + 1, last)
+        truths = tuple(sorted(int(m) for m in rng.choice(between, min(3, len(between)), replace=False)))
+        errors = [dis_error(image0, frames[m], image1, flow, (m - first) / (last - first)) for m in truths]
+        l1, mse = zip(*errors, strict=True)
+        windows.append(Window(first, last, motion, truths, l1, mse))
+        half = flow.reshape(4, flow.shape[1] // 2, 2, flow.shape[2] // 2, 2).mean((2, 4)) / 2
+        flows.append(half.astype(np.float16))
+    log.info(
+        "%s: %d frames, %d cuts, %d duplicates, %d windows",
+        path.name, len(frames), cut.sum(), duplicate.sum(), len(windows),
+    )  # fmt: skip
+    if not windows:
+        return None
+    np.save(cache / f"{name}.npy", frames)
+    np.save(cache / f"{name}.flow.npy", np.stack(flows))
+    return Clip(name, tuple(windows))
+
+
+def prepare(folder: Path, cache: Path, *, density: float = 7, max_side: int = 960, seed: int = 0) -> None:
+    """Decode every clip below `folder` into `cache`; nothing is done if the cache is there already.
+
+    density: windows a clip, times the root of its number of frames.
+    """
+    index = cache / "index.json"
+    if index.exists():
+        return
+    found = list(find_clips(folder))
+    if not found:
+        raise ArgumentError("data", str(folder), "a folder with videos, or with folders of pictures")
+    cache.mkdir(parents=True, exist_ok=True)
+    names = ["_".join(path.relative_to(folder).with_suffix("").parts) for path in found]
+    clips = [prepare_clip(p, cache, n, density, max_side, seed) for p, n in zip(found, names, strict=True)]
+    index.write_text(json.dumps([asdict(clip) for clip in clips if clip]))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window, cropped and augmented; a batch has the same fields with a leading axis.
+
+    frame0, truth, frame1: (3, S, S) uint8. flow: (4, S/2, S/2) float32, DIS (F01, F10) in its own pixels.
+    t: (1, 1, 1). error: (2,), DIS's mean absolute and squared error on the whole frame.
+    own: () bool, the flow network is to find the flow itself.
+    """
+
+    frame0: Tensor
+    truth: Tensor
+    frame1: Tensor
+    flow: Tensor
+    t: Tensor
+    error: Tensor
+    own: Tensor
+
+    def to(self, device: torch.device) -> Sample:
+        """Move everything."""
+        return Sample(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+
+
+def collate(samples: list[Sample]) -> Sample:
+    """Stack samples to a batch."""
+    return Sample(**{k: torch.stack([getattr(s, k) for s in samples]) for k in vars(samples[0])})
+
+
+def signs(*values: int) -> Field:
+    """Return factors for the components of both flows."""
+    return np.array(values, dtype=np.float32)[:, None, None]
+
+
+class Windows(Dataset[Sample]):
+    """An endless set of samples: number `index` is the same on every machine, in every process.
+
+    So a resumed run goes on with the very samples it would have seen, and several processes share a batch
+    by its numbers.
+    """
+
+    def __init__(self, cache: Path, crop: int, own: float = 0.0, seed: int = 0) -> None:
+        self.crop, self.own, self.seed = crop, own, seed
+        self.frames: list[NDArray[np.uint8]] = []
+        self.flows: list[NDArray[np.float16]] = []
+        self.windows: list[tuple[int, int, Window]] = []
+        for clip in json.loads((cache / "index.json").read_text()):
+            frames = np.load(cache / f"{clip['name']}.npy", mmap_mode="r")
+            if min(frames.shape[1:3]) < crop:
+                continue
+            number = len(self.frames)
+            self.frames.append(frames)
+            self.flows.append(np.load(cache / f"{clip['name']}.flow.npy", mmap_mode="r"))
+            self.windows += [(number, k, Window(**w)) for k, w in enumerate(clip["windows"])]
+        if not self.windows:
+            raise ArgumentError("crop", crop, f"a size that fits the clips in {cache}")
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return sample number `index`, any integer from 0 on."""
+        rng = np.random.default_rng([self.seed, index])
+        number, k, window = self.windows[rng.integers(len(self.windows))]
+        frames, size = self.frames[number], self.crop
+        choice = rng.integers(len(window.truths))
+        truth = window.truths[choice]
+        t = (truth - window.first) / (window.last - window.first)
+
+        y, x = self._place(frames[window.first], frames[window.last], rng)
+        pictures = [frames[n][y : y + size, x : x + size] for n in (window.first, truth, window.last)]
+        # One contiguous array, (3 pictures, S, S, 3): flips and the like are views of it.
+        stack = np.stack(pictures).transpose(0, 3, 1, 2)
+        flow = self.flows[number][k][:, y // 2 : (y + size) // 2, x // 2 : (x + size) // 2]
+        flow = flow.astype(np.float32)
+
+        if rng.random() < 0.5:  # mirror
+            stack, flow = stack[..., ::-1], flow[..., ::-1] * signs(-1, 1, -1, 1)
+        if rng.random() < 0.5:  # turn upside down
+            stack, flow = stack[..., ::-1, :], flow[:, ::-1] * signs(1, -1, 1, -1)
+        if rng.random() < 0.5:  # transpose
+            stack, flow = stack.swapaxes(2, 3), flow.swapaxes(1, 2)[[1, 0, 3, 2]]
+        if rng.random() < 0.5:  # play backwards
+            stack, flow, t = stack[::-1], flow[[2, 3, 0, 1]], 1 - t
+        if rng.random() < 0.5:  # other colours
+            gain = rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.15, 3)
+            stack = (stack[:, rng.permutation(3)] * gain[:, None, None]).clip(0, 255).astype(np.uint8)
+        picture0, between, picture1 = (torch.from_numpy(p.copy()) for p in stack)
+        return Sample(
+            picture0,
+            between,
+            picture1,
+            torch.from_numpy(flow.copy()),
+            torch.full((1, 1, 1), t, dtype=torch.float32),
+            torch.tensor([window.l1[choice], window.mse[choice]], dtype=torch.float32),
+            # Evenly spread, so that every batch has its part.
+            torch.tensor(int((index + 1) * self.own) > int(index * self.own)),
+        )
+
+    def _place(self, image0: Image, image1: Image, rng: np.random.Generator) -> tuple[int, int]:
+        """Where to crop: the one of three random places that changes most, as nothing is learned from rest."""
+        height, width = image0.shape[:2]
+        best, place = -1.0, (0, 0)
+        for _ in range(3):
+            y = 2 * int(rng.integers((height - self.crop) // 2 + 1))
+            x = 2 * int(rng.integers((width - self.crop) // 2 + 1))
+            here = np.s_[y : y + self.crop : 8, x : x + self.crop : 8]
+            change = float(np.abs(image0[here].astype(np.int16) - image1[here]).mean())
+            if change > best:
+                best, place = change, (y, x)
+        return place
+
+
+def texture_bank(cache: Path, photos: str, seed: int, count: int = 96, size: int = 192) -> Tensor:
+    """Cut pictures for synthetic scenes out of photographs and cached frames, (count, 3, size, size) in [0, 1]."""
+    rng = np.random.default_rng([seed, count])
+    names = [clip["name"] for clip in json.loads((cache / "index.json").read_text())]
+    paths = sorted(p for p in Path(photos).rglob("*") if p.suffix.lower() in PICTURES) if photos else []
+    cuts = []
+    for k in range(count):
+        if paths and k % 2:
+            path = paths[rng.integers(len(paths))]
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if image is None:
+                raise SourceError(f"{path}: not a picture that OpenCV can read")
+            image = shrink(image[..., ::-1], 960)
+        else:
+            frames = np.load(cache / f"{names[rng.integers(len(names))]}.npy", mmap_mode="r")
+            image = frames[rng.integers(len(frames))]
+        side = min(size, *image.shape[:2])
+        y, x = (int(rng.integers(n - side + 1)) for n in image.shape[:2])
+        cut = cv2.resize(np.ascontiguousarray(image[y : y + side, x : x + side]), (size, size))
+        cuts.append(torch.from_numpy(cut).permute(2, 0, 1))
+    return torch.stack(cuts).float() / 255
+
+
+def draw_scenes(seeds: list[int], size: int, bank: Tensor) -> Scenes:
+    """Make one scene a seed, of slow and of fast things: up to a fifth of the size between both frames."""
+    made = []
+    for seed in seeds:
+        share = float(np.random.default_rng(seed).random())
+        made += [random_scenes([seed], size, size, bank, 5, 0.2 * size * share**2 + 0.5, 0.05)]
+    return Scenes.stack(made)

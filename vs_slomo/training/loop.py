@@ -1,0 +1,392 @@
+"""The training loop, from top to bottom.
+
+Nothing in it draws from a stream of random numbers: samples and scenes follow from their numbers, which follow
+from the step. So a run that is killed goes on with the losses it would have had, and several processes share
+each batch by its numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from vs_slomo import weights as files
+from vs_slomo.errors import ArgumentError, WeightsError
+from vs_slomo.model import SuperSloMo
+
+from .config import Config, Stage
+from .data import Sample, Windows, collate, draw_scenes, prepare, texture_bank
+from .losses import Features, scene_losses, window_losses
+from .validate import Case, Table, as_text, cases, panel, validate
+from .widen import widen
+
+if TYPE_CHECKING:
+    from vs_slomo.scenes import Scenes
+
+log = logging.getLogger("vs_slomo")
+
+REPORT = 30.0
+"""Seconds between two lines about the progress."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those that `torchrun` started; alone without it."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @staticmethod
+    def join() -> Process:
+        """Find the others."""
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        cuda = torch.cuda.is_available()
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(device)
+        if world > 1 and not dist.is_initialized():
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+        return Process(rank, world, device)
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the one that reports, validates and saves."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Wait for all."""
+        if self.world > 1:
+            dist.barrier()
+
+    def share(self, value: float) -> float:
+        """Return the first process's value, so that all take the same decisions."""
+        if self.world == 1:
+            return value
+        held = torch.tensor([value], dtype=torch.float64)
+        dist.broadcast(held, 0)
+        return float(held)
+
+    def numbers(self, count: int, step: int) -> list[int]:
+        """Return this process's part of the numbers of a step with `count` samples."""
+        return list(range(step * count + self.rank, (step + 1) * count, self.world))
+
+
+class Steps(Sampler[list[int]]):
+    """The numbers of this process's samples, step by step, for ever."""
+
+    def __init__(self, process: Process, batch: int, step: int) -> None:
+        self.process, self.batch, self.step = process, batch, step
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Start at `step`."""
+        step = self.step
+        while True:
+            yield self.process.numbers(self.batch, step)
+            step += 1
+
+
+@dataclass
+class State:
+    """All that a run needs to go on as if it had never stopped.
+
+    stage: number of the present stage; step and seconds: how far it is. average: moving average of the
+    weights, what is validated and exported. best: the best score so far; table: the last validation.
+    """
+
+    model: SuperSloMo
+    average: SuperSloMo
+    optimizer: torch.optim.Optimizer | None = None
+    stage: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -math.inf
+    table: Table = field(default_factory=dict)
+
+    PLAIN = ("stage", "step", "seconds", "best", "table")
+
+    def save(self, path: Path, config: Config) -> None:
+        """Write a checkpoint; nobody ever sees half of one."""
+        new = path.with_suffix(".new")
+        saved: dict[str, Any] = {name: getattr(self, name) for name in self.PLAIN}
+        saved |= {"model": self.model.state_dict(), "average": self.average.state_dict()}
+        saved |= {"optimizer": self.optimizer and self.optimizer.state_dict(), "random": torch.get_rng_state()}
+        torch.save(saved | {"config": dataclasses.asdict(config)}, new)
+        new.replace(path)
+
+    def load(self, path: Path) -> dict[str, Any] | None:
+        """Go on from a checkpoint; return the optimizer's state, for the stage that needs it."""
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        width = saved["config"]["width"]
+        if width != self.model.flow_net.conv1.out_channels:
+            raise ArgumentError("width", self.model.flow_net.conv1.out_channels, f"{width}, as in {path}")
+        self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
+        for name in self.PLAIN:
+            setattr(self, name, saved[name])
+        torch.set_rng_state(saved["random"])
+        optimizer: dict[str, Any] | None = saved["optimizer"]
+        return optimizer
+
+
+class Objective(nn.Module):
+    """The model and its loss as one module, so that one forward pass is all that DDP sees."""
+
+    def __init__(self, model: SuperSloMo, config: Config, stage: Stage) -> None:
+        super().__init__()
+        self.model, self.scale, self.fine, self.weights = model, config.scale, stage.fine, stage.weights
+        self.features = Features(Path(config.vgg)) if stage.weights.perceptual else None
+
+    def forward(self, batch: Sample | None, scenes: Scenes | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and the means of its parts before they are weighted."""
+        losses: dict[str, Tensor] = {}
+        if batch is not None:
+            losses |= window_losses(self.model, batch, self.scale, fine=self.fine, features=self.features)[0]
+        if scenes is not None:
+            losses |= scene_losses(self.model, scenes)
+        parts = {name: value.mean() for name, value in losses.items()}
+        total = torch.stack([getattr(self.weights, name) * part for name, part in parts.items()]).sum()
+        return total, {name: part.detach() for name, part in parts.items()}
+
+
+class Report:
+    """What a run says of itself: lines on stderr, `log.jsonl`, TensorBoard; and its checkpoints."""
+
+    def __init__(self, config: Config, state: State, held: list[Case], device: torch.device) -> None:
+        self.config, self.state, self.held, self.device = config, state, held, device
+        self.run = Path(config.run)
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board = SummaryWriter(str(self.run / "board"))
+        except ImportError:
+            log.info("TensorBoard is not installed: the losses go to %s alone", self.run / "log.jsonl")
+            self.board = None
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Take in one step."""
+        self.count += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+
+    def line(self, stage: Stage, rate: float) -> None:
+        """Write the mean of the steps since the last line, and how long it will take."""
+        if not self.count:
+            return
+        state = self.state
+        means = {name: value / self.count for name, value in self.sums.items()}
+        done = progress(stage, state)
+        left = state.seconds * (1 / done - 1) / 60
+        text = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+        log.info("%s %d (%.1f %%, %.0f min left): %s", stage.name, state.step, 100 * done, left, text)
+        facts = {"stage": stage.name, "step": state.step, "seconds": round(state.seconds, 1), "rate": rate}
+        with (self.run / "log.jsonl").open("a") as file:
+            file.write(json.dumps(facts | means) + "\n")
+        if self.board:
+            for name, value in (means | {"rate": rate}).items():
+                self.board.add_scalar(f"{stage.name}/{name}", value, state.step)
+        self.sums.clear()
+        self.count = 0
+
+    def checkpoint(self) -> None:
+        """Validate and save; keep the best."""
+        state, config = self.state, self.config
+        better = not self.held
+        if self.held:
+            state.table = validate(state.average, self.held, config.scale, self.device, state.table)
+            log.info("%s", as_text(state.table))
+            means = state.table["mean"]
+            score = max(means["unet"], means["dis"]) if config.choose == "better" else means[config.choose]
+            better, state.best = score > state.best, max(score, state.best)
+            if self.board:
+                for name, value in means.items():
+                    self.board.add_scalar(f"validation/{name}", value, state.step)
+                for case in self.held[:4]:
+                    picture = panel(state.average, case, config.scale, self.device)
+                    self.board.add_image(f"validation/{case.clip}", picture, state.step)
+        if better:
+            state.save(self.run / "best.pt", config)
+            export(state, config, self.run / "model.safetensors")
+        state.save(self.run / "last.pt", config)
+
+
+def train(config: Config, *, resume: bool = False) -> State:
+    """Run all stages, or go on where the run was left; return where it ended."""
+    process = Process.join()
+    run, cache = Path(config.run), Path(config.cache or Path(config.run) / "cache")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    last = run / "last.pt"
+    if process.first:
+        if last.exists() and not resume:
+            raise ArgumentError("run", config.run, "a new folder; or --resume, to go on with the run in it")
+        run.mkdir(parents=True, exist_ok=True)
+        prepare(Path(config.data), cache / "train", max_side=config.max_side, seed=config.seed)
+        if config.validation:
+            prepare(Path(config.validation), cache / "validation", density=1.5, max_side=1920, seed=config.seed)
+    process.wait()
+
+    state, optimizer = begin(config, process), None
+    if resume and last.exists():
+        optimizer = state.load(last)
+    report = None
+    if process.first:
+        held = list(cases(cache / "validation", config.held)) if config.validation else []
+        report = Report(config, state, held, process.device)
+
+    for number, stage in enumerate(config.stage):
+        if number < state.stage:
+            continue
+        if number > state.stage:
+            state.stage, state.step, state.seconds, optimizer = number, 0, 0.0, None
+        run_stage(config, stage, state, optimizer, process, report, cache / "train")
+        if report:
+            report.checkpoint()
+    return state
+
+
+def run_stage(
+    config: Config,
+    stage: Stage,
+    state: State,
+    saved: dict[str, Any] | None,
+    process: Process,
+    report: Report | None,
+    cache: Path,
+) -> None:
+    """Train until the stage's steps or minutes are over."""
+    learning = learn_only(state.model, stage)
+    state.optimizer = torch.optim.AdamW(learning, stage.rate, weight_decay=config.decay)
+    if saved:
+        state.optimizer.load_state_dict(saved)
+    objective: nn.Module = Objective(state.model, config, stage).to(process.device)
+    if process.world > 1:
+        # In a batch without a sample of its own flow the flow network has no part.
+        objective = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
+    samples = iter(loader(config, stage, cache, process, state.step)) if stage.batch else None
+    bank = texture_bank(cache, config.photos, config.seed) if stage.scenes else None
+
+    began, before = time.monotonic(), state.seconds
+    said = checked = state.seconds
+    while progress(stage, state) < 1:
+        batch = next(samples).to(process.device) if samples is not None else None
+        scenes = None
+        if bank is not None:
+            seeds = [n + (config.seed << 32) for n in process.numbers(stage.scenes, state.step)]
+            scenes = draw_scenes(seeds, stage.scene_size, bank).to(process.device)
+        rate = rate_at(stage, state)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+
+        with torch.autocast(process.device.type, torch.bfloat16):
+            loss, parts = objective(batch, scenes)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(learning, config.clip)
+        state.optimizer.step()
+        state.step += 1
+        update_average(state, config.ema)
+
+        state.seconds = before + process.share(time.monotonic() - began)
+        if report:
+            report.add({**parts, "loss": loss.detach(), "norm": norm})
+        if state.seconds - said >= REPORT or progress(stage, state) >= 1:
+            said = state.seconds
+            if report:
+                report.line(stage, rate)
+        if state.seconds - checked >= 60 * config.every:
+            if report:
+                report.checkpoint()
+            checked = state.seconds
+
+
+def begin(config: Config, process: Process) -> State:
+    """Make both copies of the model, with the weights to start from."""
+    torch.manual_seed(config.seed)
+    model = SuperSloMo(config.width, last_activation=False)
+    if config.start:
+        start, info = files.load(config.start)
+        if info.last_activation or info.scale != config.scale:
+            raise WeightsError(f"start: {config.start} runs at scale {info.scale:g}, or has a last activation")
+        narrow = {name: net.state_dict() for name, net in start.named_children()}
+        if 2 * info.width == config.width:
+            generator = torch.Generator().manual_seed(config.seed)
+            narrow = {name: widen(weights, generator) for name, weights in narrow.items()}
+        elif info.width != config.width:
+            raise ArgumentError("width", config.width, f"{info.width} or {2 * info.width}, from {config.start}")
+        for name, net in model.named_children():
+            net.load_state_dict(narrow[name])
+    average = SuperSloMo(config.width, last_activation=False).requires_grad_(requires_grad=False)
+    average.load_state_dict(model.state_dict())
+    # Both convert in place.
+    for net in (model, average):
+        net.to(process.device).to(memory_format=torch.channels_last)
+    return State(model, average)
+
+
+def learn_only(model: SuperSloMo, stage: Stage) -> list[nn.Parameter]:
+    """Let the stage's networks learn, hold the other one still, and return what learns."""
+    for name, net in (("flow", model.flow_net), ("interp", model.interp_net)):
+        net.requires_grad_(stage.train in (name, "both"))
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def loader(config: Config, stage: Stage, cache: Path, process: Process, step: int) -> DataLoader[Sample]:
+    """Return the batches of this process, from `step` on."""
+    return DataLoader(
+        Windows(cache, stage.crop, stage.own, config.seed),
+        batch_sampler=Steps(process, stage.batch, step),
+        collate_fn=collate,
+        num_workers=config.workers,
+        pin_memory=process.device.type == "cuda",
+    )
+
+
+def progress(stage: Stage, state: State) -> float:
+    """Return the part of the stage that is done."""
+    done = state.step / stage.steps
+    return max(done, state.seconds / 60 / stage.minutes) if stage.minutes else done
+
+
+def rate_at(stage: Stage, state: State) -> float:
+    """Learning rate: up in a line, then down a cosine to a hundredth."""
+    shape = 0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, progress(stage, state)))) / 2
+    return stage.rate * shape * min(1.0, (state.step + 1) / stage.warmup)
+
+
+@torch.no_grad()
+def update_average(state: State, keep: float) -> None:
+    """Move the averaged weights towards the present ones; quickly at first."""
+    keep = min(keep, (1 + state.step) / (10 + state.step))
+    for old, new in zip(state.average.parameters(), state.model.parameters(), strict=True):
+        old.lerp_(new, 1 - keep)
+
+
+def export(state: State, config: Config, path: Path) -> None:
+    """Write the averaged weights as a model file, with the better flow stage as its default."""
+    means = state.table.get("mean", {})
+    info = files.ModelInfo(
+        name=Path(config.run).name,
+        licence="MIT",
+        width=config.width,
+        scale=config.scale,
+        last_activation=False,
+        flow="dis" if means.get("dis", 0) > means.get("unet", 0) else "unet",
+        training=json.dumps({"stage": state.stage, "step": state.step, "validation": means}),
+    )
+    files.save(state.average, info, path)
