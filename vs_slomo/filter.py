@@ -14,10 +14,11 @@ from fractions import Fraction
 import torch
 import vapoursynth as vs
 
-from . import cuts, formats, frames, timing
+from . import cuts, durations, formats, frames, timing
 from .errors import ArgumentError
 from .model import Motion
 from .pairs import Options, Pairs, check_options, feed
+from .timecodes import Timecodes, load
 
 
 def slomo(
@@ -26,6 +27,7 @@ def slomo(
     *,
     fps_num: int | None = None,
     fps_den: int | None = None,
+    timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
     model: str | os.PathLike[str] = "bundled",
     scale: float | None = None,
@@ -45,7 +47,11 @@ def slomo(
     and float, any subsampling, from 16x16, with or without alpha. Interlaced frames raise an error.
 
     multi: the factor, at least 1: an int, a Fraction, "5/2", or a float, which means its shortest decimal.
-    fps_num, fps_den: a target rate in place of multi; the clip must have a rate.
+    fps_num, fps_den: a target rate in place of multi; the clip must have a rate, or timecodes.
+    timecodes: when each frame of a clip with a variable rate is shown (a timecode file, format v1 or v2, or
+        `Timecodes`). With a target rate each source frame is met at its own moment, and the rate may be any; with
+        multi each frame's duration is divided. Without them, multi divides the durations that the frames of a clip
+        without a rate (fps 0) have.
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
     scale: the networks' resolution as a part of the clip's: 1, 0.5, 0.25 or 0.125; None is the model's own.
@@ -64,13 +70,15 @@ def slomo(
     """
     clip = formats.check_clip(clip)
     factor = timing.parse_multi(multi)
-    if fps_num is not None:
-        if factor != 2 or slow_motion:
-            name, got = ("slow_motion", slow_motion) if slow_motion else ("multi", multi)
-            raise ArgumentError(name, got, "not together with a target rate (fps_num)")
-        factor = timing.multi_for_rate(clip.fps, fps_num, fps_den)
-    elif fps_den is not None:
+    rate = None if fps_num is None else timing.parse_rate(fps_num, fps_den)
+    if rate is None and fps_den is not None:
         raise ArgumentError("fps_den", fps_den, "only together with fps_num")
+    if rate is not None and (factor != 2 or slow_motion):
+        name, got = ("slow_motion", slow_motion) if slow_motion else ("multi", multi)
+        raise ArgumentError(name, got, "not together with a target rate (fps_num)")
+    codes = None if timecodes is None else load(timecodes, clip.num_frames)
+    if rate is not None and codes is None:
+        factor = timing.multi_for_rate(clip.fps, rate)
     options = check_options(
         model=model,
         scale=scale,
@@ -83,14 +91,19 @@ def slomo(
         matrix=matrix,
         range=range,
     )
-    if factor == 1:
+    if rate is not None and codes is not None:
+        line = codes.at_rate(rate)
+        return durations.timed(interleave(clip, line, options), Timecodes.constant(line.length, rate))
+    if codes is None and factor == 1:
         return clip
-
-    out = interleave(clip, timing.Timing(clip.num_frames, factor), options)
-    if clip.fps == 0:
-        return out if slow_motion else out.std.ModifyFrame(out, lambda n, f: shortened(f, factor))  # noqa: ARG005
-    fps = clip.fps if slow_motion else clip.fps * factor
-    return out.std.AssumeFPS(fpsnum=fps.numerator, fpsden=fps.denominator)
+    if codes is None and clip.fps:
+        codes = Timecodes.constant(clip.num_frames, clip.fps)
+    times = timing.Timing(clip.num_frames, factor)
+    out = interleave(clip, times, options)
+    slowed = factor if slow_motion else Fraction(1)
+    if codes is None:
+        return durations.divided(out, clip, times, slowed)
+    return durations.timed(out, codes.multiplied(times).slowed(slowed))
 
 
 def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.VideoNode:
@@ -145,12 +158,3 @@ class NewFrames:
             alpha = alpha0.copy()
             self.render(alpha, alpha0, alpha1, motion)
             out.props["_Alpha"] = alpha
-
-
-def shortened(frame: vs.VideoFrame, factor: Fraction) -> vs.VideoFrame:
-    """Divide the frame's own duration, for a clip that has no rate."""
-    out = frame.copy()
-    if "_DurationNum" in out.props and "_DurationDen" in out.props:
-        duration = Fraction(int(out.props["_DurationNum"]), int(out.props["_DurationDen"])) / factor
-        out.props["_DurationNum"], out.props["_DurationDen"] = duration.numerator, duration.denominator
-    return out

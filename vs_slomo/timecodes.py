@@ -127,12 +127,22 @@ class Timecodes:
 
     def multiplied(self, times: Timing) -> Timecodes:
         """Return those of `multi` times as many frames: every frame's duration is divided."""
+        if rate := self.rate:
+            return Timecodes.constant(times.length, rate * times.multi)
         moments = [self.time(n / times.multi) for n in range(times.length + 1)]
         return Timecodes.lasting(b - a for a, b in pairwise(moments))
 
+    def slowed(self, factor: Fraction) -> Timecodes:
+        """Return those of frames that last `factor` times as long."""
+        return Timecodes(self.ticks, self.unit * factor, self.rounding * factor)
+
+    def lasts(self, n: int) -> Fraction:
+        """Return how many seconds frame n lasts."""
+        return (self.ticks[n + 1] - self.ticks[n]) * self.unit
+
     def durations(self) -> list[Fraction]:
         """Return how many seconds each frame lasts."""
-        return [(b - a) * self.unit for a, b in pairwise(self.ticks)]
+        return [self.lasts(n) for n in range(self.frames)]
 
     def write(self, path: str | os.PathLike[str], version: int = 2) -> None:
         """Write a timecode file.
@@ -158,6 +168,15 @@ class Timecodes:
                 lines.append(f"{n},{end - 1},{_decimal(1 / duration)}")
             n = end
         return lines
+
+
+def load(timecodes: Timecodes | str | os.PathLike[str], frames: int) -> Timecodes:
+    """Return a clip's timecodes, given as such or as a file. Raises ArgumentError where they are not that clip's."""
+    if isinstance(timecodes, Timecodes):
+        return timecodes.of(frames)
+    if not isinstance(timecodes, str | os.PathLike):
+        raise ArgumentError("timecodes", timecodes, "Timecodes, or the name of a timecode file")
+    return read(timecodes, frames)
 
 
 def read(path: str | os.PathLike[str], frames: int) -> Timecodes:

@@ -40,22 +40,26 @@ def parse_multi(multi: Factor) -> Fraction:
     return factor
 
 
-def multi_for_rate(fps: Fraction, fps_num: int, fps_den: int | None = None) -> Fraction:
-    """Return the factor that leads from the clip's rate to fps_num / fps_den (1 where it is None).
-
-    Raises ArgumentError: the target is not a rate, is below the clip's, or the clip has none (fps 0).
-    """
+def parse_rate(fps_num: int, fps_den: int | None = None) -> Fraction:
+    """Return the rate fps_num / fps_den (1 where it is None). Raises ArgumentError."""
     fps_den = 1 if fps_den is None else fps_den
     for name, value in (("fps_num", fps_num), ("fps_den", fps_den)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ArgumentError(name, value, "an integer of at least 1")
+    return Fraction(fps_num, fps_den)
+
+
+def multi_for_rate(fps: Fraction, target: Fraction) -> Fraction:
+    """Return the factor that leads from the clip's rate to another one.
+
+    Raises ArgumentError: the target is below the clip's rate, or the clip has none (fps 0).
+    """
     if fps == 0:
         raise ArgumentError(
-            "fps_num",
-            fps_num,
-            "a target rate only for a clip that has a rate: set it with std.AssumeFPS, or use multi",
+            "fps_num/fps_den",
+            str(target),
+            "a target rate only for a clip that has a rate: set it with std.AssumeFPS, or give timecodes, or use multi",
         )
-    target = Fraction(fps_num, fps_den)
     if target < fps:
         raise ArgumentError("fps_num/fps_den", str(target), f"a rate of at least the clip's own, {fps}")
     return target / fps
