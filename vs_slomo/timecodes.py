@@ -20,7 +20,7 @@ from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from .errors import ArgumentError
-from .timing import NEAR, Timeline, Timing
+from .timing import NEAR, Timeline, Timing, snapped
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,7 @@ class Timecodes:
         ticks = time / self.unit + self.ticks[0]
         k = min(bisect_right(self.ticks, math.floor(ticks)), self.frames) - 1
         step = self.ticks[k + 1] - self.ticks[k]
-        t = (ticks - self.ticks[k]) / step
-        near = max(NEAR, self.rounding / (step * self.unit))
-        if min(t, 1 - t) <= near:
-            return Fraction(k + round(t))
-        return k + t
+        return snapped(k + (ticks - self.ticks[k]) / step, max(NEAR, self.rounding / (step * self.unit)))
 
     def at_rate(self, fps: Fraction) -> Timeline:
         """Return the timeline that shows every frame at its own moment, at a constant rate."""

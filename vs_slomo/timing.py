@@ -19,7 +19,7 @@ from .errors import ArgumentError
 Factor = int | Fraction | float | str
 HALF = Fraction(1, 2)
 NEAR = Fraction(1, 1000)
-"""Of the way between two frames: a position as near as this to a frame, when it comes from a clock, is that frame."""
+"""Of the way between two frames: as near as this to a frame, a position that comes from a clock is that frame."""
 
 
 def parse_multi(multi: Factor) -> Fraction:
@@ -63,6 +63,12 @@ def multi_for_rate(fps: Fraction, target: Fraction) -> Fraction:
     if target < fps:
         raise ArgumentError("fps_num/fps_den", str(target), f"a rate of at least the clip's own, {fps}")
     return target / fps
+
+
+def snapped(position: Fraction, near: Fraction = NEAR) -> Fraction:
+    """Return the position, or that of a frame as near as this."""
+    nearest = round(position)
+    return Fraction(nearest) if abs(position - nearest) <= near else position
 
 
 class Times(ABC):
