@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,12 +13,24 @@ if TYPE_CHECKING:
 
 __all__ = ["slomo", "source"]
 
+WHERE = {"slomo": "filter"}
+"""Functions that live in a module of another name."""
+
 
 def __getattr__(name: str) -> object:
     """Load a function's module with its first use: `import vs_slomo` loads neither torch nor VapourSynth."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    return getattr(import_module(f".{WHERE.get(name, name)}", __name__), name)
 
-    module = import_module({"slomo": ".filter", "source": ".source"}[name], __name__)
-    return getattr(module, name)
+
+class Package(ModuleType):
+    """`vs_slomo.source` is the function, also once the import system has set the module of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in __all__ and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = Package

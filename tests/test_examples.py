@@ -1,0 +1,74 @@
+"""Every example, through the real vspipe and an encoder, and decoded again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vs_slomo.container import ffmpeg
+from vs_slomo.demo import RATE, scene_clip
+from vs_slomo.render import encode
+from vs_slomo.source import source
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+VSPIPE = Path(sys.executable).with_name("vspipe.exe" if sys.platform == "win32" else "vspipe")
+FRAMES, WIDTH, HEIGHT = 6, 160, 96
+
+# What comes out: frames, rate, size, and which of them are frames of the source.
+EXPECTED = {
+    "ffmpeg.vpy": (24, RATE, (160, 96), {0: 0, 4: 1, 20: 5}),
+    "x264.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1, 10: 5}),
+    "to_60fps.vpy": (24, Fraction(60), (160, 96), {0: 0, 4: 1, 20: 5}),
+    "chain.vpy": (15, RATE * 5 / 2, (120, 72), {}),
+    "motion_blur.vpy": (6, RATE, (160, 96), {}),
+    "mpv.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1}),
+}
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    return encode(scene_clip(FRAMES, Fraction(1, 2), WIDTH, HEIGHT), tmp_path_factory.mktemp("video") / "in.mkv", crf=0)
+
+
+def test_every_example_is_here():
+    assert {p.name for p in EXAMPLES.glob("*.vpy")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name, video, tmp_path):
+    count, rate, size, originals = EXPECTED[name]
+    y4m = tmp_path / "out.y4m"
+    piped = subprocess.run(
+        [VSPIPE, "-c", "y4m", "-a", f"input={video}", EXAMPLES / name, y4m], capture_output=True, text=True, check=False
+    )
+    assert piped.returncode == 0, piped.stderr
+    assert f"Output {count} frames" in piped.stderr
+
+    encoded = tmp_path / "out.mp4"
+    subprocess.run([ffmpeg(), "-v", "error", "-i", y4m, "-c:v", "libx264", "-crf", "1", encoded], check=True)
+    made, given = source(encoded), source(video)
+    assert (len(made), made.fps, (made.width, made.height)) == (count, rate, size)
+    luma = [np.asarray(f[0]).astype(float) for f in made.frames()]
+    for n, k in originals.items():
+        true = np.asarray(given.get_frame(k)[0]).astype(float)
+        assert np.abs(luma[n] - true).mean() < 1
+    assert all(np.abs(a - b).mean() < 15 for a, b in pairwise(luma))  # no frame is astray
+
+
+def test_x264_takes_the_pipe(video, tmp_path):
+    x264 = shutil.which("x264")
+    if not x264:
+        pytest.skip("x264 is not installed")
+    out = tmp_path / "out.mkv"
+    with subprocess.Popen(
+        [VSPIPE, "-c", "y4m", "-a", f"input={video}", EXAMPLES / "x264.vpy", "-"], stdout=subprocess.PIPE
+    ) as pipe:
+        subprocess.run([x264, "--quiet", "--demuxer", "y4m", "-o", out, "-"], stdin=pipe.stdout, check=True)
+    assert len(source(out)) == EXPECTED["x264.vpy"][0]
