@@ -115,6 +115,8 @@ class Config:
     """Part of the averaged weights that stays at each step."""
     max_side: int = 960
     """Frames are shrunk to this before they are cached."""
+    half: bool = True
+    """The networks compute in bfloat16: twice as fast where the processor knows it."""
     workers: int = 0
     """Processes that read samples, a training process; 0: it reads them itself."""
     threads: int = 0

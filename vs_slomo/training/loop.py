@@ -27,7 +27,7 @@ from vs_slomo import weights as files
 from vs_slomo.errors import ArgumentError, WeightsError
 from vs_slomo.model import SuperSloMo
 
-from .config import Config, Stage
+from .config import Config, Stage, Weights
 from .data import Sample, Windows, collate, draw_scenes, prepare, texture_bank
 from .losses import Features, scene_losses, window_losses
 from .validate import Case, Table, as_text, cases, panel, validate
@@ -79,6 +79,13 @@ class Process:
         held = torch.tensor([value], dtype=torch.float64)
         dist.broadcast(held, 0)
         return float(held)
+
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes."""
+        if self.world > 1:
+            values = values.to(self.device)
+            dist.all_reduce(values)
+        return values.cpu()
 
     def numbers(self, count: int, step: int) -> list[int]:
         """Return this process's part of the numbers of a step with `count` samples."""
@@ -162,14 +169,33 @@ class Objective(nn.Module):
         return total, {name: part.detach() for name, part in parts.items()}
 
 
+PARTS = (*(f.name for f in dataclasses.fields(Weights)), "loss", "norm")
+"""What is reported of each step."""
+
+
+class Progress:
+    """Sums of what is reported, over the steps since the last line; every process has its own."""
+
+    def __init__(self) -> None:
+        self.sums = torch.zeros(len(PARTS) + 1, dtype=torch.float64)
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Take in one step."""
+        self.sums += torch.tensor([*(float(values.get(name, 0)) for name in PARTS), 1.0])
+
+    def take(self, process: Process) -> dict[str, float]:
+        """Return the means over the steps and the processes, and begin again; empty without a step."""
+        *sums, count = process.total(self.sums).tolist()
+        self.sums = torch.zeros_like(self.sums)
+        return {name: value / count for name, value in zip(PARTS, sums, strict=True) if value}
+
+
 class Report:
     """What a run says of itself: lines on stderr, `log.jsonl`, TensorBoard; and its checkpoints."""
 
     def __init__(self, config: Config, state: State, held: list[Case], device: torch.device) -> None:
         self.config, self.state, self.held, self.device = config, state, held, device
         self.run = Path(config.run)
-        self.sums: dict[str, float] = {}
-        self.count = 0
         try:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -178,18 +204,9 @@ class Report:
             log.info("TensorBoard is not installed: the losses go to %s alone", self.run / "log.jsonl")
             self.board = None
 
-    def add(self, values: dict[str, Tensor]) -> None:
-        """Take in one step."""
-        self.count += 1
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
-
-    def line(self, stage: Stage, rate: float) -> None:
-        """Write the mean of the steps since the last line, and how long it will take."""
-        if not self.count:
-            return
+    def line(self, stage: Stage, rate: float, means: dict[str, float]) -> None:
+        """Write the means since the last line, and how long the stage will still take."""
         state = self.state
-        means = {name: value / self.count for name, value in self.sums.items()}
         done = progress(stage, state)
         left = state.seconds * (1 / done - 1) / 60
         text = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
@@ -200,8 +217,6 @@ class Report:
         if self.board:
             for name, value in (means | {"rate": rate}).items():
                 self.board.add_scalar(f"{stage.name}/{name}", value, state.step)
-        self.sums.clear()
-        self.count = 0
 
     def checkpoint(self) -> None:
         """Validate and save; keep the best."""
@@ -281,6 +296,7 @@ def run_stage(
     samples = iter(loader(config, stage, cache, process, state.step)) if stage.batch else None
     bank = texture_bank(cache, config.photos, config.seed) if stage.scenes else None
 
+    sums = Progress()
     began, before = time.monotonic(), state.seconds
     said = checked = state.seconds
     while progress(stage, state) < 1:
@@ -293,7 +309,7 @@ def run_stage(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
 
-        with torch.autocast(process.device.type, torch.bfloat16):
+        with torch.autocast(process.device.type, torch.bfloat16, enabled=config.half):
             loss, parts = objective(batch, scenes)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -303,12 +319,12 @@ def run_stage(
         update_average(state, config.ema)
 
         state.seconds = before + process.share(time.monotonic() - began)
-        if report:
-            report.add({**parts, "loss": loss.detach(), "norm": norm})
+        sums.add({**parts, "loss": loss.detach(), "norm": norm})
         if state.seconds - said >= REPORT or progress(stage, state) >= 1:
             said = state.seconds
+            means = sums.take(process)
             if report:
-                report.line(stage, rate)
+                report.line(stage, rate, means)
         if state.seconds - checked >= 60 * config.every:
             if report:
                 report.checkpoint()
