@@ -6,8 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+from vs_slomo.engine import Settings, shared_engine
+from vs_slomo.model import SuperSloMo
+from vs_slomo.weights import ModelInfo, save
 
 SHARED = Path(os.environ.get("VS_SLOMO_SHARED", Path(__file__).parents[2] / "shared"))
+SHIFT = (4.0, -2.0)
+"""Flow of `shifting_model` from a frame to the next, x and y in pixels."""
 
 
 def shared_path(*parts: str) -> Path:
@@ -16,3 +23,58 @@ def shared_path(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs the footage beside the checkout: {'/'.join(parts)}")
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Tiny pictures gain nothing by more threads, and the host has its own."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shifting_model(tmp_path_factory) -> Path:
+    """A model file whose flow is SHIFT everywhere, whatever it sees: the truth is known at any t."""
+    model = SuperSloMo(2, last_activation=False)
+    for p in model.parameters():
+        torch.nn.init.zeros_(p)
+    x, y = SHIFT
+    model.flow_net.conv3.bias.data = torch.tensor([x, y, -x, -y])
+    return _saved(model, tmp_path_factory.mktemp("models") / "shifting.safetensors")
+
+
+@pytest.fixture(scope="session")
+def seeing_model(tmp_path_factory) -> Path:
+    """A random model, and on top of it flow and visibility that follow the colours.
+
+    Each channel of the picture leads to an output of its own, so a wrong range or plane order shows.
+    """
+    torch.manual_seed(0)
+    model = SuperSloMo(4, last_activation=False)
+    for net, gain in ((model.flow_net, 20.0), (model.interp_net, 4.0)):
+        for p in (net.conv1, net.conv2, net.up5.conv2, net.conv3):
+            torch.nn.init.zeros_(p.bias)
+        for c in range(3):
+            # A channel's way through: + 1 keeps it above zero, where the activation lets it pass.
+            for layer, at in ((net.conv1, c), (net.conv2, c), (net.up5.conv2, 4 + c)):
+                layer.weight.data[c] = 0
+                layer.weight.data[c, at, layer.weight.shape[2] // 2, layer.weight.shape[3] // 2] = 1
+            net.conv1.bias.data[c] = 1
+            net.conv3.weight.data[c, c, 1, 1] = gain
+            net.conv3.bias.data[c] = -gain
+    return _saved(model, tmp_path_factory.mktemp("models") / "seeing.safetensors")
+
+
+def _saved(model: SuperSloMo, path: Path) -> Path:
+    width = model.flow_net.conv1.out_channels
+    save(model, ModelInfo(name=path.stem, width=width, last_activation=model.flow_net.last_activation), path)
+    return path
+
+
+@pytest.fixture
+def engine_of():
+    """Return the engine that clips of these options share, loaded: its `runs` counts the flows."""
+
+    def engine_of(model, *, scale=1.0, flow="unet"):
+        return shared_engine(Settings(model=model, device="cpu", precision="fp32", scale=scale, flow=flow))
+
+    return engine_of

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import weights
@@ -134,7 +135,7 @@ class Engine:
         """Find the flow between two frames.
 
         rgb0, rgb1: (1, 3, h, w) float in [0, 1], the networks' input. gray: for the flow stage "dis", both frames
-        as (h / scale, w / scale) uint8.
+        at full size, without padding, (H, W) uint8.
         """
         self.runs += 1
         i0, i1 = (x.to(self.device, self.dtype) for x in (rgb0, rgb1))
@@ -142,7 +143,9 @@ class Engine:
             return Pair(i0, i1, self.model.flow(i0, i1))
         if gray is None:
             raise ArgumentError("gray", gray, 'both frames in gray, for flow="dis"')
-        f01, f10 = (dis_flow(a, b).to(self.device) for a, b in (gray, gray[::-1]))
+        height, width = (round(x / self.scale) for x in i0.shape[-2:])
+        found = (dis_flow(a, b).to(self.device) for a, b in (gray, gray[::-1]))
+        f01, f10 = (F.pad(f, (0, width - f.shape[-1], 0, height - f.shape[-2]), mode="replicate") for f in found)
         small = tuple(resize_field(f, self.scale, self.scale) * self.scale for f in (f01, f10))
         return Pair(i0, i1, (small[0], small[1]), (f01, f10))
 

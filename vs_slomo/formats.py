@@ -15,7 +15,6 @@ import vapoursynth as vs
 from torch import Tensor
 
 from .errors import ArgumentError, FormatError
-from .unet import MULTIPLE
 
 MIN_SIZE = 16
 
@@ -35,7 +34,8 @@ YCGCO = 8
 def check_clip(clip: vs.VideoNode) -> vs.VideoNode:
     """Return the clip if it can be interpolated (a GPU-resident one is downloaded first).
 
-    Raises FormatError: variable format or size, 32-bit integers, smaller than 16x16.
+    Raises FormatError: variable format or size, integers of more than 16 bit, chroma of less than a quarter of the
+    picture's width or height (the host's limit in resizing), smaller than 16x16.
     """
     if not isinstance(clip, vs.VideoNode):
         raise ArgumentError("clip", clip, "a vapoursynth.VideoNode")
@@ -47,6 +47,11 @@ def check_clip(clip: vs.VideoNode) -> vs.VideoNode:
         raise FormatError(
             f"clip: got {clip.format.name}, allowed: integers of 8 to 16 bit, half and float (put a resize in front)"
         )
+    if max(clip.format.subsampling_w, clip.format.subsampling_h) > 2:
+        raise FormatError(
+            f"clip: got {clip.format.name}, allowed: chroma of at least a quarter of the picture's width and height "
+            "(put a resize in front)"
+        )
     if min(clip.width, clip.height) < MIN_SIZE:
         raise FormatError(f"clip: got {clip.width}x{clip.height}, allowed: {MIN_SIZE}x{MIN_SIZE} and larger")
     return clip.std.GPUDownload() if getattr(clip, "gpu_resident", False) else clip
@@ -54,8 +59,9 @@ def check_clip(clip: vs.VideoNode) -> vs.VideoNode:
 
 def check_matrix(matrix: int | None) -> int | None:
     """Return the argument `matrix`: an H.273 number that `rgb_matrix` knows. Raises ArgumentError."""
-    if matrix is not None and matrix not in LUMA and matrix != YCGCO:
-        raise ArgumentError("matrix", matrix, f"None or one of {', '.join(map(str, sorted([*LUMA, YCGCO])))}")
+    known = sorted([*LUMA, YCGCO])
+    if matrix is not None and (isinstance(matrix, bool) or not isinstance(matrix, int) or matrix not in known):
+        raise ArgumentError("matrix", matrix, f"None or one of {', '.join(map(str, known))}")
     return matrix
 
 
@@ -65,27 +71,20 @@ def check_progressive(frame: vs.VideoFrame) -> None:
         raise FormatError("clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first")
 
 
-def padded_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """Return width and height of the networks' input: multiples of 32 that cover the picture."""
-    return (
-        MULTIPLE * math.ceil(width * scale / MULTIPLE),
-        MULTIPLE * math.ceil(height * scale / MULTIPLE),
-    )
-
-
 def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int | None) -> vs.VideoNode:
-    """Return the clip that the networks' input is read from: same frames, `padded_size`, full-range float or half.
+    """Return the clip that `frames.read_rgb` reads: same frames, `scale` times the size, full-range float or half.
 
-    `src_width` and `src_height` past the picture's edge repeat it, so this pads too.
+    The size is rounded up. What of the last pixel lies past the picture's edge is mirrored: the host does not
+    repeat the edge, so the rest of the padding is left to the reader.
     """
-    width, height = padded_size(clip.width, clip.height, scale)
+    width, height = math.ceil(clip.width * scale), math.ceil(clip.height * scale)
     formats = {
         vs.ColorFamily.GRAY: (vs.GRAYS, vs.GRAYH),
         vs.ColorFamily.RGB: (vs.RGBS, vs.RGBH),
         vs.ColorFamily.YUV: (vs.YUV444PS, vs.YUV444PH),
     }
     options = {} if range_in is None else {"range_in": range_in}
-    return clip.std.RemoveFrameProps(["_Matrix", "_Transfer", "_Primaries", "_FieldBased", "_Alpha"]).resize.Bilinear(
+    return bare(clip).resize.Bilinear(
         width,
         height,
         format=formats[clip.format.color_family][half],
@@ -95,12 +94,15 @@ def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int 
     )
 
 
-def gray_clip(clip: vs.VideoNode, scale: float) -> vs.VideoNode:
-    """Return the clip as GRAY8 at full resolution, padded as the networks' input is: for classical flow."""
-    width, height = (round(x / scale) for x in padded_size(clip.width, clip.height, scale))
-    clip = clip.std.RemoveFrameProps(["_Matrix", "_Transfer", "_Primaries", "_FieldBased", "_Alpha"])
+def gray_clip(clip: vs.VideoNode) -> vs.VideoNode:
+    """Return the clip's luma as GRAY8: for classical flow."""
     matrix = {"matrix": 1} if clip.format.color_family == vs.ColorFamily.RGB else {}
-    return clip.resize.Bilinear(width, height, format=vs.GRAY8, src_width=width, src_height=height, **matrix)
+    return bare(clip).resize.Bilinear(format=vs.GRAY8, **matrix)
+
+
+def bare(clip: vs.VideoNode) -> vs.VideoNode:
+    """Return the clip without the properties that are no matter to the networks, and stop a resize where strange."""
+    return clip.std.RemoveFrameProps(["_Matrix", "_Transfer", "_Primaries", "_FieldBased", "_Alpha"])
 
 
 def rgb_matrix(props: Mapping[str, object], size: tuple[int, int], fallback: int | None = None) -> Tensor:

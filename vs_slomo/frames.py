@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import vapoursynth as vs
 from torch import Tensor
+
+from .unet import MULTIPLE
 
 LONGEST, CHUNK = 4000, 500
 """Offsets that one SelectEvery gets, as a period and as a piece: its search for duplicates takes quadratic time."""
@@ -34,7 +37,9 @@ def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) 
     if len(offsets) <= LONGEST:
         return clip.std.SelectEvery(cycle, offsets, modify_duration=False)[:length]
     pieces = (offsets[i : i + CHUNK] for i in range(0, length, CHUNK))
-    return vs.core.std.Splice([clip.std.SelectEvery(clip.num_frames, p, modify_duration=False) for p in pieces])[:length]
+    return vs.core.std.Splice([clip.std.SelectEvery(clip.num_frames, p, modify_duration=False) for p in pieces])[
+        :length
+    ]
 
 
 def following(clip: vs.VideoNode) -> vs.VideoNode:
@@ -66,16 +71,18 @@ def write_planes(frame: vs.VideoFrame, planes: Iterable[int], values: Tensor) ->
 
 
 def read_rgb(frame: vs.VideoFrame, matrix: Tensor) -> Tensor:
-    """Return a frame of `formats.network_clip` as RGB, (1, 3, h, w) float32 in [0, 1].
+    """Return a frame of `formats.network_clip` as RGB, (1, 3, h, w) float32 in [0, 1], h and w multiples of 32.
 
-    matrix: (3, 3), from YUV; unused for RGB and GRAY. What lies outside [0, 1] is clamped, NaN is 0.
+    matrix: (3, 3), from YUV; unused for RGB and GRAY. What lies outside [0, 1] is clamped, NaN is 0; at the
+    right and the bottom the edge is repeated.
     """
     planes = read_planes(frame, range(frame.format.num_planes))
     if frame.format.color_family == vs.ColorFamily.GRAY:
         planes = planes.expand(1, 3, -1, -1)
     elif frame.format.color_family == vs.ColorFamily.YUV:
         planes = torch.einsum("rc,bchw->brhw", matrix, planes)
-    return planes.nan_to_num(0.0).clamp(0, 1)
+    padding = (0, -frame.width % MULTIPLE, 0, -frame.height % MULTIPLE)
+    return F.pad(planes.nan_to_num(0.0).clamp(0, 1), padding, mode="replicate")
 
 
 def identical(a: vs.VideoFrame, b: vs.VideoFrame) -> bool:

@@ -89,7 +89,7 @@ def feed(clip: vs.VideoNode, times: Times, options: Options) -> list[vs.VideoNod
     settings = options.settings
     inputs = [clip, formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.range)]
     if settings.flow == "dis":
-        inputs.append(formats.gray_clip(clip, settings.scale))
+        inputs.append(formats.gray_clip(clip))
     cycle, period = times.period
     first = [times.at(n)[0] for n in range(period)]
     return [frames.select(x, cycle, first, times.length) for clip_ in inputs for x in (clip_, frames.following(clip_))]
