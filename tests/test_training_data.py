@@ -10,7 +10,7 @@ import torch
 from vs_slomo.errors import ArgumentError, SourceError
 from vs_slomo.scenes import Scene
 from vs_slomo.training import data
-from vs_slomo.training.data import Windows, collate, draw_scenes, find_clips, prepare, read_frames, texture_bank
+from vs_slomo.training.data import SceneSet, Windows, collate, find_clips, prepare, read_frames, texture_bank
 from vs_slomo.warp import backwarp
 
 SIZE = 96
@@ -130,6 +130,7 @@ def test_scenes_are_made_of_the_footage(cache):
     bank = texture_bank(cache, "", seed=0, count=4, size=32)
     assert bank.shape == (4, 3, 32, 32)
     assert torch.equal(bank, texture_bank(cache, "", seed=0, count=4, size=32))
-    both = draw_scenes([1, 2], 32, bank)
-    assert both.frames(0.5).shape == (2, 3, 32, 32)
-    torch.testing.assert_close(both.frames(0.5)[1:], draw_scenes([2], 32, bank).frames(0.5))
+    scenes = SceneSet(bank, 32)
+    assert scenes[7].frames(0.5).shape == (1, 3, 32, 32)
+    torch.testing.assert_close(scenes[7].frames(0.5), SceneSet(bank, 32)[7].frames(0.5))
+    assert (scenes[7].frames(0.5) - scenes[8].frames(0.5)).abs().mean() > 0.01

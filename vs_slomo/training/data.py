@@ -350,10 +350,18 @@ def texture_bank(cache: Path, photos: str, seed: int, count: int = 96, size: int
     return torch.stack(cuts).float() / 255
 
 
-def draw_scenes(seeds: list[int], size: int, bank: Tensor) -> Scenes:
-    """Make one scene a seed, of slow and of fast things: up to a fifth of the size between both frames."""
-    made = []
-    for seed in seeds:
-        share = float(np.random.default_rng(seed).random())
-        made += [random_scenes([seed], size, size, bank, 5, 0.2 * size * share**2 + 0.5, 0.05)]
-    return Scenes.stack(made)
+class SceneSet(Dataset[Scenes]):
+    """An endless set of synthetic scenes, each by its number, as `Windows`.
+
+    Slow and fast ones: things move by up to a fifth of the picture between times 0 and 1.
+    """
+
+    def __init__(self, bank: Tensor, size: int, seed: int = 0) -> None:
+        self.bank, self.size, self.seed = bank, size, seed
+
+    def __getitem__(self, index: int) -> Scenes:
+        """Return scene number `index`, (1, ...)."""
+        rng = np.random.default_rng([self.seed, index])
+        speed = 0.2 * self.size * float(rng.random()) ** 2 + 0.5
+        seed = int(rng.integers(2**62))
+        return random_scenes([seed], self.size, self.size, self.bank, layers=5, speed=speed, lighting=0.05)

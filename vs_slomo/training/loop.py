@@ -13,28 +13,26 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vs_slomo import weights as files
 from vs_slomo.errors import ArgumentError, WeightsError
 from vs_slomo.model import SuperSloMo
+from vs_slomo.scenes import Scenes
 
 from .config import Config, Stage, Weights
-from .data import Sample, Windows, collate, draw_scenes, prepare, texture_bank
+from .data import Sample, SceneSet, Windows, collate, prepare, texture_bank
 from .losses import Features, scene_losses, window_losses
 from .validate import Case, Table, as_text, cases, panel, validate
 from .widen import widen
-
-if TYPE_CHECKING:
-    from vs_slomo.scenes import Scenes
 
 log = logging.getLogger("vs_slomo")
 
@@ -293,24 +291,27 @@ def run_stage(
     if process.world > 1:
         # In a batch without a sample of its own flow the flow network has no part.
         objective = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
-    samples = iter(loader(config, stage, cache, process, state.step)) if stage.batch else None
-    bank = texture_bank(cache, config.photos, config.seed) if stage.scenes else None
-
+    samples: Iterator[Sample] | None = None
+    scenes: Iterator[Scenes] | None = None
+    if stage.batch:
+        windows = Windows(cache, stage.crop, stage.own, config.seed)
+        samples = iter(loader(windows, collate, stage.batch, config, process, state.step))
+    if stage.scenes:
+        bank = texture_bank(cache, config.photos, config.seed)
+        made = SceneSet(bank, stage.scene_size, config.seed)
+        scenes = iter(loader(made, Scenes.stack, stage.scenes, config, process, state.step))
     sums = Progress()
     began, before = time.monotonic(), state.seconds
     said = checked = state.seconds
     while progress(stage, state) < 1:
         batch = next(samples).to(process.device) if samples is not None else None
-        scenes = None
-        if bank is not None:
-            seeds = [n + (config.seed << 32) for n in process.numbers(stage.scenes, state.step)]
-            scenes = draw_scenes(seeds, stage.scene_size, bank).to(process.device)
+        scene = next(scenes).to(process.device) if scenes is not None else None
         rate = rate_at(stage, state)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
 
         with torch.autocast(process.device.type, torch.bfloat16, enabled=config.half):
-            loss, parts = objective(batch, scenes)
+            loss, parts = objective(batch, scene)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(learning, config.clip)
@@ -362,15 +363,16 @@ def learn_only(model: SuperSloMo, stage: Stage) -> list[nn.Parameter]:
     return [p for p in model.parameters() if p.requires_grad]
 
 
-def loader(config: Config, stage: Stage, cache: Path, process: Process, step: int) -> DataLoader[Sample]:
-    """Return the batches of this process, from `step` on."""
-    return DataLoader(
-        Windows(cache, stage.crop, stage.own, config.seed),
-        batch_sampler=Steps(process, stage.batch, step),
-        collate_fn=collate,
-        num_workers=config.workers,
-        pin_memory=process.device.type == "cuda",
-    )
+def loader[T](
+    dataset: Dataset[T],
+    join: Callable[[list[T]], T],
+    count: int,
+    config: Config,
+    process: Process,
+    step: int,
+) -> DataLoader[T]:
+    """Return this process's part of `count` items a step, from `step` on."""
+    return DataLoader(dataset, batch_sampler=Steps(process, count, step), collate_fn=join, num_workers=config.workers)
 
 
 def progress(stage: Stage, state: State) -> float:
