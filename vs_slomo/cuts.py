@@ -15,6 +15,7 @@ import vapoursynth as vs
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .errors import ArgumentError
+from .formats import bare
 from .frames import following, select
 from .timing import Times
 
@@ -45,7 +46,7 @@ def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
     """
     last = clip.num_frames - 1
     matrix = {"matrix": 1} if clip.format.color_family == vs.ColorFamily.RGB else {}
-    small = clip.std.RemoveFrameProps(["_Matrix", "_FieldBased", "_Alpha", SCORE])
+    small = bare(clip).std.RemoveFrameProps(SCORE)
     small = small.resize.Bilinear(*SIZE, format=vs.GRAYS, **matrix)
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
