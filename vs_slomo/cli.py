@@ -298,15 +298,24 @@ def add_train(commands: Commands[argparse.ArgumentParser]) -> None:
     train = commands.add_parser("train", help="train a model on footage (docs/training.md)")
     train.add_argument("config", metavar="CONFIG", type=Path, help="a TOML file; `training/config.py` names all")
     train.add_argument("--resume", action="store_true", help="go on with the run in the config's folder")
+    train.add_argument("--pack", metavar="FOLDER", type=Path, help="do not train: write all it needs there, small")
+    train.add_argument("--megabytes", type=float, default=40, help="size of the pack (default: 40)")
     train.set_defaults(run=train_model)
 
 
 def train_model(arguments: argparse.Namespace) -> None:
     """Train; progress goes to stderr, the model to the run's folder."""
     from .training.config import load_config
-    from .training.loop import train
 
-    train(load_config(arguments.config), resume=arguments.resume)
+    config = load_config(arguments.config)
+    if arguments.pack:
+        from .training.pack import pack_run
+
+        pack_run(config, arguments.pack, megabytes=arguments.megabytes)
+    else:
+        from .training.loop import train
+
+        train(config, resume=arguments.resume)
 
 
 ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (

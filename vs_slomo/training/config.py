@@ -18,6 +18,7 @@ weights = { frame = 1.0, warping = 0.1 }
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
 import types
 import typing
@@ -151,6 +152,22 @@ def check(config: Config) -> None:
             raise ArgumentError("stage.own", stage.own, "0 to 1")
         if stage.weights.perceptual and not config.vgg:
             raise ArgumentError("vgg", config.vgg, "a file, where weights.perceptual is not 0")
+
+
+def as_toml(config: Config) -> str:
+    """Write a config so that `load_config` reads the same."""
+
+    def value(x: Any) -> str:
+        if isinstance(x, dict):
+            return "{ " + ", ".join(f"{k} = {value(v)}" for k, v in x.items()) + " }"
+        return json.dumps(x)  # TOML's texts, numbers and truths are JSON's
+
+    plain = dataclasses.asdict(config)
+    stages = plain.pop("stage")
+    lines = [f"{k} = {value(v)}" for k, v in plain.items()]
+    for stage in stages:
+        lines += ["", "[[stage]]", *(f"{k} = {value(v)}" for k, v in stage.items())]
+    return "\n".join(lines) + "\n"
 
 
 def build[T](kind: type[T], values: dict[str, Any], prefix: str = "") -> T:

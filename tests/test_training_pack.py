@@ -1,0 +1,72 @@
+"""What is packed trains elsewhere as it does here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vs_slomo import weights
+from vs_slomo.errors import ArgumentError
+from vs_slomo.scenes import Scene
+from vs_slomo.training.config import Config, Stage, Weights, as_toml, load_config
+from vs_slomo.training.data import find_clips, read_frames
+from vs_slomo.training.pack import pack, pack_run
+
+
+def write_clip(folder, seed, count=10):
+    scene = Scene.random(seed, 64, 80, layers=2)
+    folder.mkdir(parents=True)
+    frames = [(255 * scene.frame(t).permute(1, 2, 0)).round().to(torch.uint8).numpy() for t in range(count)]
+    for t, frame in enumerate(frames):
+        cv2.imwrite(str(folder / f"{t:03}.png"), frame[..., ::-1])
+    return frames
+
+
+def test_a_run_in_a_folder(tmp_path):
+    frames = write_clip(tmp_path / "in" / "deep" / "clip", 1)
+    write_clip(tmp_path / "held" / "other", 2)
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "one.png"), frames[0])
+    config = Config(
+        data=str(tmp_path / "in"),
+        run=str(tmp_path / "somewhere"),
+        validation=str(tmp_path / "held"),
+        photos=str(tmp_path / "photos"),
+        start="bundled",
+        width=8,
+        stage=(Stage("one", steps=3), Stage("two", minutes=2.5, weights=Weights(flow=1e-3))),
+    )
+    target = tmp_path / "pack"
+    pack_run(config, target, megabytes=20)
+    (clip,) = find_clips(target / "train")
+    assert clip == target / "train" / "deep" / "clip.mkv"
+    again = np.stack(list(read_frames(clip))).astype(float)
+    # 4:2:0 at quality 20.
+    assert np.abs(again - np.stack(frames)).mean() < 6
+    loaded = load_config(target / "config.toml")
+    assert loaded.stage == config.stage
+    assert (loaded.data, loaded.validation, loaded.photos, loaded.run) == ("train", "validation", "photos", "run")
+    assert weights.read_info(target / loaded.start).width == 8
+    assert (target / "photos" / "one.webp").exists()
+    with pytest.raises(ArgumentError, match=r"pack: got .*pack', allowed: a folder that is not there yet"):
+        pack_run(config, target, megabytes=20)
+
+
+def test_quality_gives_way_to_size(tmp_path):
+    write_clip(tmp_path / "in" / "clip", 1, 30)
+    best = pack(tmp_path / "in", tmp_path / "best", megabytes=1)
+    small = pack(tmp_path / "in", tmp_path / "small", megabytes=0.8 * best / 1e6)
+    assert small <= 0.8 * best
+    with pytest.raises(ArgumentError, match="megabytes: got 1e-05, allowed: enough for"):
+        pack(tmp_path / "in", tmp_path / "none", megabytes=1e-5)
+
+
+def test_toml_there_and_back(tmp_path):
+    config = Config('a "b"', "c\\d", half=False, stage=(Stage("x", own=0.125, fine=False),))
+    path = Path(tmp_path / "config.toml")
+    path.write_text(as_toml(config))
+    assert load_config(path) == config
