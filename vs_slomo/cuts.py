@@ -14,15 +14,14 @@ import numpy as np
 import vapoursynth as vs
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .errors import ArgumentError
 from .formats import bare
 from .frames import following, select
 from .timing import Times
 
 NEXT, PREV = "_SceneChangeNext", "_SceneChangePrev"
 SCORE = "SlomoCutScore"
-THRESHOLD = 0.37
-"""Of the score, in [0, 1]. Marked cuts have 0.40 and more, fast pans and flashes 0.35 and less (docs/cuts.md)."""
+THRESHOLD = 0.35
+"""Of the score, in [0, 1]: between the marked cuts, 0.39 and more, and the fastest pans, 0.32 (docs/cuts.md)."""
 
 SIZE, BLOCK, REACH = (48, 32), 8, 6
 """The small picture, its blocks, and how far one may have moved: an eighth of the width."""
@@ -78,7 +77,7 @@ def score(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def found_in(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return, for each block of `a`, how like it the likest place of `b` within reach is: (rows, columns), at most 1."""
+    """Return how like each block of `a` the likest place of `b` within its reach is: (rows, columns), at most 1."""
     b = cv2.copyMakeBorder(b, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT_101)
     mean, square = (box(b, -1, (BLOCK, BLOCK), anchor=(0, 0)) for box in (cv2.boxFilter, cv2.sqrBoxFilter))
     of_a = blocks(a)

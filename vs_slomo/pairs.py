@@ -29,20 +29,35 @@ from .engine import (
 from .errors import ArgumentError
 from .timing import Times
 
+SC_ACTIONS = ("repeat", "blend")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What every function that moves frames can be told: checked, nothing loaded yet.
 
-    sc_threshold: None where cuts are no matter. streams: nodes that work side by side.
+    sc_threshold: None where cuts are no matter. sc_clip: where they are sought, in place of the clip itself.
+    sc_action: one of SC_ACTIONS. streams: nodes that work side by side.
     matrix, range: what counts where a frame says nothing.
     """
 
     settings: Settings
     sc_threshold: float | None
+    sc_clip: vs.VideoNode | None
+    sc_action: str
     streams: int
     matrix: int | None
     range: int | None
+
+    def cuts(self, clip: vs.VideoNode) -> vs.VideoNode | None:
+        """Return what `cuts.detect` says of the clip; None where cuts are no matter. Raises ArgumentError."""
+        if self.sc_threshold is None:
+            return None
+        if self.sc_clip is not None and self.sc_clip.num_frames != clip.num_frames:
+            raise ArgumentError(
+                "sc_clip", f"{self.sc_clip.num_frames} frames", f"as many as the clip, {clip.num_frames}"
+            )
+        return cuts.detect(clip if self.sc_clip is None else self.sc_clip, self.sc_threshold)
 
 
 def check_options(
@@ -54,6 +69,8 @@ def check_options(
     precision: str | None = None,
     sc: bool = True,
     sc_threshold: float = cuts.THRESHOLD,
+    sc_action: str = "repeat",
+    sc_clip: vs.VideoNode | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -70,6 +87,13 @@ def check_options(
     )
     if not 0 <= sc_threshold <= 1:
         raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
+    if sc_action not in SC_ACTIONS:
+        raise ArgumentError("sc_action", sc_action, " or ".join(map(repr, SC_ACTIONS)))
+    if sc_clip is not None:
+        if not isinstance(sc_clip, vs.VideoNode) or sc_clip.format.id == vs.PresetVideoFormat.NONE:
+            raise ArgumentError("sc_clip", sc_clip, "None or a vapoursynth.VideoNode of one format")
+        if not sc:
+            raise ArgumentError("sc_clip", sc_clip, "not together with sc=False")
     streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
     if streams < 1:
         raise ArgumentError("num_streams", num_streams, "None or an integer of at least 1")
@@ -78,6 +102,8 @@ def check_options(
     return Options(
         settings=settings,
         sc_threshold=sc_threshold if sc else None,
+        sc_clip=sc_clip,
+        sc_action=sc_action,
         streams=streams,
         matrix=formats.check_matrix(matrix),
         range=range,

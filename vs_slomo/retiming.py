@@ -98,6 +98,7 @@ def retime(
     if shutter > 1:
         out = out.std.AverageFrames([1] * shutter, scenechange=True)
         out = select(out, shutter, [shutter // 2], count)
-        if checked.sc_threshold is not None:
-            out = cuts.mark(out, cuts.detect(clip, checked.sc_threshold), timeline(1))
+        cut = checked.cuts(clip)
+        if cut is not None:
+            out = cuts.mark(out, cut, timeline(1))
     return durations.timed(out, Timecodes.constant(count, rate))

@@ -1,0 +1,102 @@
+"""Cuts, on footage that was marked by eye (tests/data/cuts.json), and on pictures that were changed."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import vapoursynth as vs
+from conftest import shared_path
+
+from vs_slomo import cuts
+
+core = vs.core
+MARKS = json.loads((Path(__file__).parent / "data/cuts.json").read_text())
+FILM = "train/tears_of_steel_70s.webm"
+DARK = cuts.NOISE / 2
+
+
+def scores(name, first, last):
+    """Score of each pair of frames from `first` to `last`, and the cuts found."""
+    clip = core.bs.VideoSource(str(shared_path("data", *name.split("/"))), cachemode=0, showprogress=False)
+    found = [dict(f.props) for f in cuts.detect(clip[first : last + 1]).frames(close=True)][:-1]
+    values = {first + i: props.get(cuts.SCORE) for i, props in enumerate(found)}
+    return values, [first + i for i, props in enumerate(found) if props[cuts.NEXT]]
+
+
+def marked(name, first, last):
+    return [k for k in MARKS[name]["cuts"] if first <= k < last]
+
+
+@pytest.mark.parametrize(("first", "last"), [(780, 995), (1420, 1480)], ids=["pans", "flashes"])
+def test_the_marked_cuts_and_no_others(first, last):
+    assert marked(FILM, first, last), "a range with cuts in it"
+    assert scores(FILM, first, last)[1] == marked(FILM, first, last)
+
+
+@pytest.mark.slow
+def test_the_whole_film_with_room_on_both_sides():
+    values, found = scores(FILM, 0, 1690)
+    assert found == MARKS[FILM]["cuts"]
+    assert min(values[k] for k in found) > cuts.THRESHOLD + 0.03
+    assert max(s for k, s in values.items() if k not in found) < cuts.THRESHOLD - 0.02
+
+
+@pytest.mark.parametrize("name", ["train/bbb_1080p60_10s.mp4", "test/sar_64_45_bpyramid.mp4"])
+def test_drawn_footage(name):
+    assert scores(name, 0, 40)[1] == MARKS[name]["cuts"]
+
+
+def picture(seed, shift=0):
+    """Luma with structure of all sizes, as photographs have it."""
+    rng = np.random.default_rng(seed)
+    wide = sum(
+        cv2.resize(rng.random((h, 2 * h), np.float32), (96, 32), interpolation=cv2.INTER_CUBIC) for h in (3, 6, 12, 24)
+    )
+    return (wide / 4)[:, shift : shift + 48].clip(0, 1)
+
+
+def light(picture, x=12, y=10, size=6):
+    """The picture with a lamp in it that burns out."""
+    rows, columns = np.mgrid[:32, :48]
+    return (picture + 1.5 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / size**2)).clip(0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_changes_and_is_no_cut(seed):
+    a, other = picture(seed), picture(seed + 100)
+    noise = np.random.default_rng(seed).normal(0, 0.01, a.shape).astype(np.float32)
+    changed = {
+        "pan by an eighth of the width": picture(seed, shift=6),
+        "brighter by half": (a * 1.5).clip(0, 1),
+        "lamp": light(a),
+        "fade to black over twelve frames": a * (11 / 12),
+        "dissolve over six frames": a * (5 / 6) + other / 6,
+        "noise": a + noise,
+    }
+    found = {name: cuts.score(a, b.astype(np.float32)) for name, b in changed.items()}
+    assert all(score < cuts.THRESHOLD for score in found.values()), found
+    assert cuts.score(a, other) > cuts.THRESHOLD
+
+
+def test_score_has_no_direction_and_knows_the_same_picture():
+    a, b = picture(1), picture(2)
+    assert cuts.score(a, b) == pytest.approx(cuts.score(b, a))
+    assert cuts.score(a, a) == 0
+
+
+def test_flat_and_dark_pictures_prove_nothing():
+    rng = np.random.default_rng(3)
+    dark, also_dark = (rng.normal(0.1, DARK, (32, 48)).astype(np.float32) for _ in range(2))
+    assert cuts.score(dark, also_dark) < cuts.THRESHOLD
+    white = np.ones((32, 48), np.float32)
+    assert cuts.score(picture(4), white) == 0, "burnt out"
+    assert cuts.score(np.zeros((32, 48), np.float32), picture(4)) > cuts.THRESHOLD
+
+
+def test_numbers_that_no_picture_has():
+    a = picture(5)
+    strange = a.copy()
+    strange[0, :3] = np.nan, np.inf, -np.inf
+    assert cuts.score(a, strange) == pytest.approx(cuts.score(a, strange.clip(0, 1).copy()), abs=0.05)
