@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from vs_slomo.engine import Settings, shared_engine
 from vs_slomo.model import SuperSloMo
 from vs_slomo.weights import ModelInfo, save
 
 SHARED = Path(os.environ.get("VS_SLOMO_SHARED", Path(__file__).parents[2] / "shared"))
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("quick")
+
 SHIFT = (4.0, -2.0)
 """Flow of `shifting_model` from a frame to the next, x and y in pixels."""
 

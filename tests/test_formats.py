@@ -9,7 +9,7 @@ import pytest
 import torch
 import vapoursynth as vs
 from clips import convert, core, from_pictures, frozen, moving, picture, planes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vs_slomo import formats, frames
@@ -217,7 +217,6 @@ def test_as_the_model_shrinks_and_pads(width, height, scale):
 
 
 @given(width=st.integers(16, 200), height=st.integers(16, 200), scale=st.sampled_from([1.0, 0.5, 0.25, 0.125]))
-@settings(max_examples=30, deadline=None)
 def test_size(width, height, scale):
     """The fewest multiples of 32 that cover the picture, as the model's own."""
     got = seen(core.std.BlankClip(format=vs.GRAY8, width=width, height=height, length=1), scale=scale)

@@ -30,10 +30,8 @@ def parse_multi(multi: Factor) -> Fraction:
     """
     allowed = 'a number of at least 1, such as 2, 2.5, Fraction(5, 2) or "5/2"'
     try:
-        if isinstance(multi, bool):
-            raise TypeError
-        factor = Fraction(str(multi)) if isinstance(multi, float | str) else Fraction(multi)
-    except (TypeError, ValueError, ZeroDivisionError):
+        factor = Fraction(str(multi))
+    except (ValueError, ZeroDivisionError):
         raise ArgumentError("multi", multi, allowed) from None
     if factor < 1:
         raise ArgumentError("multi", multi, allowed)
