@@ -233,11 +233,12 @@ def encode(
         *("-c:v", name, "-pix_fmt", pixel_format, *quality(name, crf, preset)),
         *(*colour_arguments(props), *hdr_arguments(name, props), *container_arguments(name, ending), *options),
     ]
+    lasts = clip.num_frames / clip.fps
     partial = output.with_name(f"{output.stem}.partial{output.suffix}")
     with tempfile.TemporaryDirectory() as folder:
 
         def run_with(clip: vs.VideoNode, tracks: Tracks | None, progress: Progress | None) -> None:
-            inputs, maps = track_arguments(tracks, ending, Path(folder)) if tracks else ([], [])
+            inputs, maps = track_arguments(tracks, lasts, ending, Path(folder)) if tracks else ([], [])
             feed([*raw_input(clip), *inputs, "-map", "0:v", *maps, *picture, str(partial)], clip, progress)
 
         try:
@@ -399,19 +400,23 @@ UNSPECIFIED = 2
 
 @dataclass(frozen=True)
 class Hdr:
-    """How an encoder is told of HDR10's metadata: its option, two keys, and the units of chromaticity and luminance."""
+    """How an encoder is told of HDR10's metadata: its option, two keys, and units to 1 and to 1 cd/m²."""
 
     option: str
     display: str
     light: str
-    chromaticity: int = 50000
-    luminance: int = 10000
+    units: tuple[int, int] = (50000, 10000)
+
+    def number(self, value: float, *, luminance: bool) -> str:
+        """Return a number as the encoder reads it."""
+        unit = self.units[luminance]
+        return f"{value:g}" if unit == 1 else f"{value * unit:.0f}"
 
 
 HDR = {
     "libx264": Hdr("-x264-params", "mastering-display", "cll"),
     "libx265": Hdr("-x265-params", "master-display", "max-cll"),
-    "libsvtav1": Hdr("-svtav1-params", "mastering-display", "content-light", 1, 1),
+    "libsvtav1": Hdr("-svtav1-params", "mastering-display", "content-light", (1, 1)),
 }
 
 
@@ -430,9 +435,8 @@ def hdr_arguments(name: str, props: Mapping[str, Any]) -> list[str]:
     if None not in display:
         x, y, *rest = display
         points = {"G": (x[1], y[1]), "B": (x[2], y[2]), "R": (x[0], y[0]), "WP": rest[:2], "L": rest[2:]}
-        units = {"L": to.luminance}
         text = [
-            f"{key}({','.join(f'{value * units.get(key, to.chromaticity):.6g}' for value in point)})"
+            f"{key}({','.join(to.number(value, luminance=key == 'L') for value in point)})"
             for key, point in points.items()
         ]
         values.append(f"{to.display}={''.join(text)}")
@@ -456,25 +460,26 @@ OWN_TAGS = ("major_brand=", "minor_version=", "compatible_brands=", "encoder=")
 """Tags that tell of the old file only."""
 
 
-def track_arguments(tracks: Tracks, ending: str, folder: Path) -> tuple[list[str], list[str]]:
-    """Return the inputs and the output options for what goes with the picture; input 0 is the picture.
+def track_arguments(tracks: Tracks, picture: Fraction, ending: str, folder: Path) -> tuple[list[str], list[str]]:
+    """Return the inputs and the output options for what goes with a picture of so many seconds.
 
-    Input 1 holds chapters and tags, in a file in `folder`; input 2 is the source file.
+    Input 0 is the picture. Input 1 holds chapters and tags, in a file in `folder`; input 2 is the source file.
     """
     metadata = folder / "metadata.txt"
     metadata.write_text(ffmetadata(tracks), encoding="utf-8")
     maps = ["-map_metadata", "1", "-map_chapters", "1"]
     sound = () if tracks.audio == "drop" else tracks.file.of_kind("audio")
     if sound:
-        maps += [*streams(sound), *audio_arguments(tracks, ending)]
+        maps += [*streams(sound), *audio_arguments(tracks, ending, picture)]
     texts = {s: codec for s in tracks.file.of_kind("subtitle") if (codec := subtitle_codec(s, ending))}
     maps += streams(texts)
     for place, codec in enumerate(texts.values()):
         maps += [f"-c:s:{place}", codec]
-    if texts:
-        # What has begun before the part starts with it.
-        times = {"pts": "max(PTS,0)", "dts": "max(DTS,0)", "duration": "(DURATION+min(PTS,0))"}
-        maps += ["-bsf:s", "setts=" + ":".join(f"{name}={time}*{tracks.stretch}" for name, time in times.items())]
+    if texts and (tracks.start or tracks.stretch != 1):
+        # What has begun before the part starts with it, if it lasts so long.
+        times = {"pts": r"max(PTS\,0)", "dts": r"max(DTS\,0)", "duration": r"(DURATION+min(PTS\,0))"}
+        retimed = ":".join(f"{name}={time}*{tracks.stretch}" for name, time in times.items())
+        maps += ["-copypriorss:s", "1", "-bsf:s", rf"noise=drop=lte(pts+duration\,0),setts={retimed}"]
     if ending == ".mkv" and (attached := tracks.file.of_kind("attachment")):
         maps += [*streams(attached), "-c:t", "copy"]
     inputs = ["-f", "ffmetadata", "-i", str(metadata)]
@@ -490,22 +495,23 @@ def streams(chosen: Iterable[Stream]) -> list[str]:
     return [argument for stream in chosen for argument in ("-map", f"2:{stream.index}")]
 
 
-def audio_arguments(tracks: Tracks, ending: str) -> list[str]:
+def audio_arguments(tracks: Tracks, ending: str, picture: Fraction) -> list[str]:
     """Return how the sound is written: copied, or encoded and as much slower as the picture, with its pitch kept."""
     if tracks.audio == "copy":
-        return ["-c:a", "copy"]
+        # Packets from before the part would begin before the picture.
+        return ["-c:a", "copy", *(["-copypriorss:a", "0"] if tracks.start else [])]
     codec = ["-c:a", "libopus" if ending == ".webm" else "aac", "-b:a", "192k"]
     if tracks.stretch == 1:
         return codec
-    tempo = 1 / tracks.stretch
     if "Unknown filter" in run(["-h", "filter=rubberband"]).stdout.decode():
         # One atempo goes down to a half.
         steps = math.ceil(math.log2(tracks.stretch))
-        stretch = ",".join([f"atempo={float(tempo) ** (1 / steps):.12g}"] * steps)
+        slower = ",".join([f"atempo={float(tracks.stretch) ** (-1 / steps):.12g}"] * steps)
     else:
-        stretch = f"rubberband=tempo={float(tempo):.12g}"
-    # Silence up to where the sound starts, so that this gets longer too.
-    return ["-af", f"aresample=async=1:first_pts=0,{stretch}", *codec]
+        slower = f"rubberband=tempo={float(1 / tracks.stretch):.12g}:window=short"
+    # Silence before a late start gets longer too; that behind the end is for what the filters hold back.
+    silence = "aresample=async=1:first_pts=0,apad=pad_dur=1"
+    return ["-af", f"{silence},{slower},atrim=end={seconds(picture)}", *codec]
 
 
 def subtitle_codec(stream: Stream, ending: str) -> str | None:
