@@ -9,14 +9,16 @@ clip, originals, untouched -----------------------------------------------------
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 
 import torch
 import vapoursynth as vs
+from torch import Tensor
 
-from . import cuts, durations, formats, frames, timing
+from . import compositing, cuts, durations, formats, frames, timing
 from .errors import ArgumentError
-from .model import Motion
 from .pairs import Options, Pairs, check_options, feed
 from .timecodes import Timecodes, load
 
@@ -36,9 +38,12 @@ def slomo(
     precision: str | None = None,
     sc: bool = True,
     sc_threshold: float = cuts.THRESHOLD,
+    sc_action: str = "repeat",
+    sc_clip: vs.VideoNode | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
+    debug: compositing.Shown | None = None,
 ) -> vs.VideoNode:
     """Return the clip with `multi` times as many frames, in the same format and colours.
 
@@ -59,11 +64,15 @@ def slomo(
         second network); None is what the model is best with.
     device: None, "cuda", "cuda:1", "xpu", "mps" or "cpu"; None takes the first there is.
     precision: of the networks: "fp32", "fp16" or "bf16"; None is half where the device is fast at it.
-    sc: show the nearer source frame across a cut, instead of a mixture. The frames' own `_SceneChangeNext` and
-        `_SceneChangePrev` count where they are there, else `cuts.detect` with sc_threshold in [0, 1].
+    sc: move nothing across a cut. The frames' own `_SceneChangeNext` and `_SceneChangePrev` count where they are
+        there, else `cuts.detect` with sc_threshold in [0, 1].
+    sc_action: what is shown across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
+    sc_clip: where cuts are sought, in place of the clip: a clip as long, whose frames' properties or pictures count.
     num_streams: how many new frames may be under way at once; None is 2 on a GPU, else 1.
     matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
         range). They change only what the networks see.
+    debug: show in place of each frame the "flow" or the "visibility" that it is made by, or on it "t", where it
+        lies (see `compositing`).
 
     Raises ArgumentError, FormatError or WeightsError when the script loads, before a device is touched or a
     frame requested; FormatError at an interlaced frame.
@@ -87,19 +96,28 @@ def slomo(
         precision=precision,
         sc=sc,
         sc_threshold=sc_threshold,
+        sc_action=sc_action,
+        sc_clip=sc_clip,
         num_streams=num_streams,
         matrix=matrix,
         range=range,
     )
+    if debug not in (None, *compositing.SHOWN):
+        raise ArgumentError("debug", debug, f"None or one of {', '.join(compositing.SHOWN)}")
+
+    def made(times: timing.Times) -> vs.VideoNode:
+        out = interleave(clip, times, options)
+        return out if debug is None else compositing.shown(debug, out, clip, times, options)
+
     if rate is not None and codes is not None:
         line = codes.at_rate(rate)
-        return durations.timed(interleave(clip, line, options), Timecodes.constant(line.length, rate))
+        return durations.timed(made(line), Timecodes.constant(line.length, rate))
     if codes is None and factor == 1:
         return clip
     if codes is None and clip.fps:
         codes = Timecodes.constant(clip.num_frames, clip.fps)
     times = timing.Timing(clip.num_frames, factor)
-    out = interleave(clip, times, options)
+    out = made(times)
     slowed = factor if slow_motion else Fraction(1)
     if codes is None:
         return durations.divided(out, clip, times, slowed)
@@ -110,7 +128,7 @@ def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.
     """Return the originals and the new frames in their order: the whole graph."""
     cycle, period = times.period
     fed = feed(clip, times, options)
-    cut = None if options.sc_threshold is None else cuts.detect(clip, options.sc_threshold)
+    cut = options.cuts(clip)
     if cut is not None:
         fed.append(frames.select(cut, cycle, [times.at(n)[0] for n in range(period)], times.length))
     blank = clip.std.BlankClip(length=times.length, keep=True)
@@ -141,20 +159,29 @@ class NewFrames:
         formats.check_progressive(b)
         out = frames.new_frame(a if t <= timing.HALF else b)
         if len(f) % 2 and f[-1].props[cuts.NEXT]:
+            if self.pairs.options.sc_action == "blend":
+                fill(out, a, b, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, float(t)))
             return out
         with torch.inference_mode():
             pair = self.pairs.get(k, f)
             if pair is not None:
-                self.render(out, a, b, self.pairs.engine.motion(pair, float(t)))
+                engine = self.pairs.engine
+                fill(out, a, b, partial(engine.render, engine.motion(pair, float(t))))
         return out
 
-    def render(self, out: vs.VideoFrame, a: vs.VideoFrame, b: vs.VideoFrame, motion: Motion) -> None:
-        """Move the clip's own planes, and alpha with them."""
-        for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
-            plane0, plane1 = frames.read_planes(a, planes), frames.read_planes(b, planes)
-            frames.write_planes(out, planes, self.pairs.engine.render(motion, plane0, plane1, ratio_x, ratio_y))
-        alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
-        if alpha0 is not None and alpha1 is not None:
-            alpha = alpha0.copy()
-            self.render(alpha, alpha0, alpha1, motion)
-            out.props["_Alpha"] = alpha
+
+def fill(
+    out: vs.VideoFrame, a: vs.VideoFrame, b: vs.VideoFrame, between: Callable[[Tensor, Tensor, float, float], Tensor]
+) -> None:
+    """Write what lies between two frames: their own planes, and alpha with them.
+
+    between: from the same planes of both and their size as a part of the picture's, as `Engine.render` takes them.
+    """
+    for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
+        plane0, plane1 = frames.read_planes(a, planes), frames.read_planes(b, planes)
+        frames.write_planes(out, planes, between(plane0, plane1, ratio_x, ratio_y))
+    alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
+    if alpha0 is not None and alpha1 is not None:
+        alpha = alpha0.copy()
+        fill(alpha, alpha0, alpha1, between)
+        out.props["_Alpha"] = alpha
