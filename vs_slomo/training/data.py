@@ -45,6 +45,8 @@ CUT = 0.06
 """Neighbours that differ by more than this (of 1), after motion compensation, do not belong together."""
 MOTION = (0.15, 48.0)
 """Allowed range of a window's 95th percentile of motion, in pixels: below, nothing moves; above, DIS fails."""
+HOPELESS = 0.006
+"""Squared error of DIS, 22 dB, past which a window is drawn less often."""
 FLOW_SCALE = 0.5
 """Resolution of the cached flow. DIS (medium) computes no finer one itself: it ends there and doubles it."""
 
@@ -273,11 +275,14 @@ class Windows(Dataset[Sample]):
             self.windows += [(number, k, Window(**w)) for k, w in enumerate(clip["windows"])]
         if not self.windows:
             raise ArgumentError("crop", crop, f"a size that fits the clips in {cache}")
+        # Near frames are what a video has, and what DIS cannot follow at all teaches little.
+        share = [1 / (w.last - w.first - 1) * (1.0 if np.mean(w.mse) < HOPELESS else 0.25) for _, _, w in self.windows]
+        self.share = np.cumsum(share) / np.sum(share)
 
     def __getitem__(self, index: int) -> Sample:
         """Return sample number `index`, any integer from 0 on."""
         rng = np.random.default_rng([self.seed, index])
-        number, k, window = self.windows[rng.integers(len(self.windows))]
+        number, k, window = self.windows[int(np.searchsorted(self.share, rng.random(), side="right"))]
         frames, size = self.frames[number], self.crop
         choice = rng.integers(len(window.truths))
         truth = window.truths[choice]
