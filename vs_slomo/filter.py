@@ -9,7 +9,7 @@ clip, originals, untouched -----------------------------------------------------
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 
@@ -78,16 +78,6 @@ def slomo(
     frame requested; FormatError at an interlaced frame.
     """
     clip = formats.check_clip(clip)
-    factor = timing.parse_multi(multi)
-    rate = None if fps_num is None else timing.parse_rate(fps_num, fps_den)
-    if rate is None and fps_den is not None:
-        raise ArgumentError("fps_den", fps_den, "only together with fps_num")
-    if rate is not None and (factor != 2 or slow_motion):
-        name, got = ("slow_motion", slow_motion) if slow_motion else ("multi", multi)
-        raise ArgumentError(name, got, "not together with a target rate (fps_num)")
-    codes = None if timecodes is None else load(timecodes, clip.num_frames)
-    if rate is not None and codes is None:
-        factor = timing.multi_for_rate(clip.fps, rate)
     options = check_options(
         model=model,
         scale=scale,
@@ -109,6 +99,35 @@ def slomo(
         out = interleave(clip, times, options)
         return out if debug is None else compositing.shown(debug, out, clip, times, options)
 
+    return multiplied(
+        clip, made, multi, fps_num=fps_num, fps_den=fps_den, timecodes=timecodes, slow_motion=slow_motion
+    )
+
+
+def multiplied(
+    clip: vs.VideoNode,
+    made: Callable[[timing.Times], vs.VideoNode],
+    multi: timing.Factor = 2,
+    *,
+    fps_num: int | None = None,
+    fps_den: int | None = None,
+    timecodes: Timecodes | str | os.PathLike[str] | None = None,
+    slow_motion: bool = False,
+) -> vs.VideoNode:
+    """Return what is made of the clip at its new times, with its new rate or durations.
+
+    made: from the times to the clip of that many frames, as `interleave` does it. The rest is as in `slomo`.
+    """
+    factor = timing.parse_multi(multi)
+    rate = None if fps_num is None else timing.parse_rate(fps_num, fps_den)
+    if rate is None and fps_den is not None:
+        raise ArgumentError("fps_den", fps_den, "only together with fps_num")
+    if rate is not None and (factor != 2 or slow_motion):
+        name, got = ("slow_motion", slow_motion) if slow_motion else ("multi", multi)
+        raise ArgumentError(name, got, "not together with a target rate (fps_num)")
+    codes = None if timecodes is None else load(timecodes, clip.num_frames)
+    if rate is not None and codes is None:
+        factor = timing.multi_for_rate(clip.fps, rate)
     if rate is not None and codes is not None:
         line = codes.at_rate(rate)
         return durations.timed(made(line), Timecodes.constant(line.length, rate))
@@ -133,10 +152,19 @@ def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.
         fed.append(frames.select(cut, cycle, [times.at(n)[0] for n in range(period)], times.length))
     blank = clip.std.BlankClip(length=times.length, keep=True)
     new = [blank.std.ModifyFrame(fed, NewFrames(times, options)) for _ in range(options.streams)]
+    return picked(fed[0], new, cut, times)
 
+
+def picked(
+    originals: vs.VideoNode, new: Sequence[vs.VideoNode], cut: vs.VideoNode | None, times: timing.Times
+) -> vs.VideoNode:
+    """Return, of clips as long as the output, the originals where t is 0 and elsewhere one of the new frames.
+
+    new: one clip for every stream. cut: as `cuts.detect` returns it, for the properties of the output's own cuts.
+    """
     # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
-    streams = options.streams
-    choices = vs.core.std.Interleave([fed[0], *new], modify_duration=False)
+    streams, (_, period) = len(new), times.period
+    choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
     span = min(streams * period, times.length)
     # A pair's frames all come from one stream, so that its flow is found once.
     taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in enumerate(map(times.at, range(span)))]
