@@ -51,9 +51,9 @@ def retime(
     shutter_angle: how long it is open around a frame's moment, in degrees: 360 is from frame to frame.
     options: those of `filter.slomo` from `model` on.
 
-    Source frames for an output frame: 2; with a shutter that passes s of them while it is open, s + 2, and never more
-    than 2 · shutter. What crosses more than one source frame from a frame to the next is compared pair by pair to
-    know of cuts, up to 16 (`cuts.MOST`), in thumbnails; not with sc=False.
+    Source frames for an output frame: 2; with a shutter that passes s of them while it is open, s + 2 (s rounded up),
+    and never more than 2 · shutter. To know of cuts, the pairs that a step crosses are compared, in thumbnails, up
+    to 16 of them (`cuts.MOST`); not with sc=False.
 
     Raises ArgumentError, FormatError or WeightsError when the script loads.
     """
