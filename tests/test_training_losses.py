@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -19,8 +21,8 @@ def constant_flow(x, y, size=16):
 def test_frame_loss_is_in_parts_of_dis():
     truth = torch.zeros(2, 3, 8, 8)
     error = torch.tensor([[0.016, 0.00036], [0.036, 0.00156]])
-    # An error of 0.02 everywhere, over error + floor.
-    expected = [(0.02 / 0.02 + 4e-4 / 4e-4) / 2, (0.02 / 0.04 + 4e-4 / 1.6e-3) / 2]
+    # An error of 0.02 everywhere, over error + floor: 1 and 1; 1/2 and 1/4.
+    expected = [1, (math.log2(1.5) + math.log2(1.25)) / 2]
     torch.testing.assert_close(losses.frame_loss(truth + 0.02, truth, error), torch.tensor(expected))
     assert losses.frame_loss(truth, truth, error).sum() == 0
 

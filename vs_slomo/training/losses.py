@@ -6,6 +6,7 @@ pictures are divided by what DIS flow leaves on the whole frame of that window; 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -32,11 +33,14 @@ def mean(x: Tensor) -> Tensor:
 
 
 def frame_loss(picture: Tensor, truth: Tensor, error: Tensor) -> Tensor:
-    """Half absolute, half squared error, (B,), as parts of DIS's; error: (B, 2)."""
+    """Absolute and squared error as parts of DIS's, half each, on a logarithmic scale, (B,); error: (B, 2).
+
+    0 is perfect, 1 as good as DIS. The logarithm holds down crops that nothing can get right.
+    """
     difference = picture - truth
     l1 = mean(difference.abs()) / (error[:, 0] + L1_FLOOR)
     mse = mean(difference.square()) / (error[:, 1] + MSE_FLOOR)
-    return (l1 + mse) / 2
+    return (l1.log1p() + mse.log1p()) / (2 * math.log(2))
 
 
 def warping_loss(i0: Tensor, i1: Tensor, flows: Flows, error: Tensor) -> Tensor:

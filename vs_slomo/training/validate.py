@@ -42,12 +42,17 @@ class Case:
 
 
 def cases(cache: Path, per_clip: int) -> Iterator[Case]:
-    """Yield `per_clip` windows of each clip in a cache, evenly spread: the same ones every time."""
+    """Yield `per_clip` windows of each clip in a cache, evenly spread: the same ones every time.
+
+    Half of them, rounded up, are of next but one frames, which is what doubling a video's rate needs.
+    """
     for clip in json.loads((cache / "index.json").read_text()):
         frames = np.load(cache / f"{clip['name']}.npy", mmap_mode="r")
         flows = np.load(cache / f"{clip['name']}.flow.npy", mmap_mode="r")
         windows = [Window(**w) for w in clip["windows"]]
-        for k in np.unique(np.linspace(0, len(windows) - 1, per_clip).round().astype(int)):
+        near = [k for k, w in enumerate(windows) if w.last - w.first == 2]
+        far = [k for k, w in enumerate(windows) if w.last - w.first > 2]
+        for k in sorted(spread(near, (per_clip + 1) // 2) + spread(far, per_clip // 2)):
             window = windows[k]
             middle = window.truths[len(window.truths) // 2]
             picture0, truth, picture1 = (
@@ -62,6 +67,12 @@ def cases(cache: Path, per_clip: int) -> Iterator[Case]:
                 torch.from_numpy(flows[k].astype(np.float32)).unsqueeze(0),
                 (middle - window.first) / (window.last - window.first),
             )
+
+
+def spread(numbers: list[int], count: int) -> list[int]:
+    """Return up to `count` of the numbers, evenly spread."""
+    places = (np.arange(min(count, len(numbers))) + 0.5) * len(numbers) / max(1, min(count, len(numbers)))
+    return [numbers[int(place)] for place in places]
 
 
 def pad_like(flow: Tensor, height: int, width: int) -> Tensor:
