@@ -8,12 +8,23 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .compositing import motion
+    from .durations import scan_timecodes
     from .filter import slomo
-    from .source import source
+    from .retiming import retime
+    from .source import source, source_timecodes
+    from .timecodes import Timecodes
 
-__all__ = ["slomo", "source"]
+__all__ = ["Timecodes", "motion", "retime", "scan_timecodes", "slomo", "source", "source_timecodes"]
 
-WHERE = {"slomo": "filter"}
+WHERE = {
+    "Timecodes": "timecodes",
+    "motion": "compositing",
+    "retime": "retiming",
+    "scan_timecodes": "durations",
+    "slomo": "filter",
+    "source_timecodes": "source",
+}
 """Functions that live in a module of another name."""
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SourceError
+from .timecodes import Timecodes
 
 log = logging.getLogger("vs_slomo")
 
@@ -106,6 +107,12 @@ class Container:
     def variable(self) -> bool:
         """Whether the frames are visibly off a constant rate."""
         return self.rate is not None and self.deviation * float(self.rate) > VARIABLE
+
+    @property
+    def timecodes(self) -> Timecodes:
+        """When each frame is shown, counted from the first. A tick up to a millisecond long is a rounding."""
+        rounding = self.time_base / 2 if self.time_base <= Fraction(1, 1000) else Fraction(0)
+        return Timecodes.starting(self.times.tolist(), self.time_base, rounding)
 
     def _spread(self, rate: Fraction) -> float:
         """By how many ticks the frames' offsets from a constant rate differ."""

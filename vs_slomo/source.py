@@ -20,6 +20,7 @@ import vapoursynth as vs
 
 from .container import UPRIGHT, Container, Orientation, probe
 from .errors import ArgumentError, SourceError
+from .timecodes import Timecodes
 
 log = logging.getLogger("vs_slomo")
 
@@ -47,6 +48,14 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
     if source is not None and source not in FILTERS:
         raise ArgumentError("source", source, f"None or one of {', '.join(FILTERS)}")
     return open_container(probe(path), source)
+
+
+def source_timecodes(path: str | os.PathLike[str]) -> Timecodes:
+    """Return when each frame of a video file is shown, as its container says; exact, for `slomo` and `retime`.
+
+    Raises SourceError; ArgumentError for a file with a single frame, or with two at the same time.
+    """
+    return probe(path).timecodes
 
 
 def open_container(file: Container, source: str | None = None) -> vs.VideoNode:
