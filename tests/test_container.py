@@ -21,11 +21,11 @@ def film(tmp_path_factory):
     return media.film(tmp_path_factory.mktemp("film"))
 
 
-def at_times(times, time_base):
+def at_times(times, time_base, announced=0.0):
     """A file that holds nothing but times, in ticks."""
     times = np.asarray(times, dtype=np.int64)
     shown = np.ones(len(times), dtype=bool)
-    return Container(Path("x"), (), 0, times, Fraction(time_base), shown, None, container.UPRIGHT)
+    return Container(Path("x"), (), 0, times, Fraction(time_base), shown, None, container.UPRIGHT, announced)
 
 
 def test_streams(film):
@@ -70,6 +70,14 @@ def test_a_rate_is_found_behind_rounded_times(rate, time_base):
     times = [round(n / rate / time_base) for n in range(300)]
     assert at_times(times, time_base).rate == rate
     assert not at_times(times, time_base).variable
+
+
+def test_few_frames_have_the_announced_rate():
+    few = [round(n * 1001 / 24) for n in range(4)]
+    assert at_times(few, Fraction(1, 1000), 23.98).rate == Fraction(24000, 1001)
+    assert at_times(few, Fraction(1, 1000), 24.0).rate == 24
+    many = [round(n * 1001 / 24) for n in range(400)]
+    assert at_times(many, Fraction(1, 1000), 24.0).rate == Fraction(24000, 1001)
 
 
 def test_a_rate_that_is_no_standard_is_the_exact_mean():

@@ -123,7 +123,9 @@ def add_render(commands: Commands[argparse.ArgumentParser]) -> None:
     encoding = command.add_argument_group("encoding")
     encoding.add_argument("--crf", type=float, help="quality, lower is better (default: 18 with x264 and x265)")
     encoding.add_argument("--preset", help="the encoder's speed, such as slow")
-    encoding.add_argument("--ffmpeg-options", default="", metavar="TEXT", help='further ones, such as "-tune film"')
+    encoding.add_argument(
+        "--ffmpeg-options", type=shlex.split, default=[], metavar="TEXT", help='further ones, such as "-tune film"'
+    )
     encoding.add_argument(
         "--audio",
         choices=("copy", "stretch", "drop"),
@@ -178,7 +180,10 @@ def factor(text: str) -> int | str:
 
 def frame_rate(text: str) -> Fraction:
     """Read "60", "60000/1001", or a rate over 1.001 as it is commonly written: "59.94", "23.976"."""
-    rate = Fraction(text)
+    try:
+        rate = Fraction(text)
+    except ZeroDivisionError as error:
+        raise argparse.ArgumentTypeError(f"{text} divides by zero") from error
     ntsc = Fraction(round(rate) * 1000, 1001)
     return ntsc if "." in text and abs(rate - ntsc) < 0.005 else rate
 
@@ -211,7 +216,7 @@ def render_file(arguments: argparse.Namespace) -> None:
             audio=arguments.audio,
             crf=arguments.crf,
             preset=arguments.preset,
-            options=shlex.split(arguments.ffmpeg_options),
+            options=arguments.ffmpeg_options,
             overwrite=arguments.overwrite,
             progress=bar,
             **graph_options(arguments),
@@ -282,9 +287,9 @@ class Bar:
         if self.bar:
             self.bar.update(done - self.bar.n)
             return
-        rate = done / max(time.monotonic() - self.began, 1e-3)
-        left = timedelta(seconds=round((total - done) / rate))
-        print(f"\r{done}/{total} frames, {rate:.1f} fps, {left} left ", end="", file=sys.stderr, flush=True)
+        taken = max(time.monotonic() - self.began, 1e-3)
+        left = timedelta(seconds=round(taken * (total - done) / max(done, 1)))
+        print(f"\r{done}/{total} frames, {done / taken:.1f} fps, {left} left ", end="", file=sys.stderr, flush=True)
 
     def __exit__(self, *_: object) -> None:
         if self.bar:

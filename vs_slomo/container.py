@@ -39,6 +39,10 @@ NO_TIME = -(2**63)
 PICTURE = "(attached pic)"
 ROUNDING = 1e-4
 """Seconds by which times are off where a time base is finer than what made them."""
+CONSEQUENCE = re.compile(
+    "Task finished|Terminating thread|Nothing was written|Could not open encoder before|Conversion failed"
+    "|Error (closing|muxing|submitting|sending|while filtering|writing trailer)"
+)
 CUT_OFF = re.compile("partial file|ended prematurely")
 
 
@@ -68,6 +72,7 @@ class Container:
     times: of the shown frames, ascending, in units of `time_base` seconds from the file's start.
     shown: of all frames in their order, whether they are shown.
     sar: sample aspect ratio; None where it is not known.
+    announced: the rate that the header gives, to two digits; 0 where it gives none.
     """
 
     path: Path
@@ -78,6 +83,7 @@ class Container:
     shown: NDArray[np.bool_]
     sar: Fraction | None
     orientation: Orientation
+    announced: float = 0.0
 
     @property
     def start(self) -> Fraction:
@@ -95,13 +101,15 @@ class Container:
             return None
         mean = Fraction(len(self.times) - 1, int(self.times[-1] - self.times[0])) / self.time_base
         whole = max(1, round(mean))
-        spread, rate = min((self._spread(rate), rate) for rate in (Fraction(whole), Fraction(whole * 1000, 1001)))
-        return rate if spread * float(self.time_base) < max(float(2 * self.time_base), ROUNDING) else mean
+        tolerance = max(float(2 * self.time_base), ROUNDING)
+        near = [rate for rate in (Fraction(whole), Fraction(whole * 1000, 1001)) if self._spread(rate) < tolerance]
+        # Few frames fit both; then what the container announces decides.
+        return min(near, key=lambda rate: (abs(rate - self.announced) > 0.01, self._spread(rate)), default=mean)
 
     @property
     def deviation(self) -> float:
         """By how many seconds frames are off their places at the average rate, at the most."""
-        return 0.0 if self.rate is None else self._spread(self.rate) / 2 * float(self.time_base)
+        return 0.0 if self.rate is None else self._spread(self.rate) / 2
 
     @property
     def variable(self) -> bool:
@@ -115,9 +123,9 @@ class Container:
         return Timecodes.starting(self.times.tolist(), self.time_base, rounding)
 
     def _spread(self, rate: Fraction) -> float:
-        """By how many ticks the frames' offsets from a constant rate differ."""
+        """By how many seconds the frames' offsets from a constant rate differ."""
         offsets = self.times - np.arange(len(self.times)) / float(rate * self.time_base)
-        return float(np.ptp(offsets))
+        return float(np.ptp(offsets)) * float(self.time_base)
 
     def of_kind(self, kind: Literal["audio", "subtitle", "attachment"]) -> tuple[Stream, ...]:
         """Return the streams of one kind."""
@@ -160,8 +168,9 @@ def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[byt
 
 
 def last_lines(text: str, count: int = 3) -> str:
-    """Return the end of what ffmpeg said, in one line."""
-    return "; ".join(line.strip() for line in text.splitlines()[-count:] if line.strip())
+    """Return the end of what ffmpeg said, in one line, without what follows from every failure."""
+    lines = [re.sub(r" @ 0x\w+", "", line.strip()) for line in text.splitlines() if not CONSEQUENCE.search(line)]
+    return "; ".join([line for line in lines if line][-count:])
 
 
 def probe(path: str | os.PathLike[str]) -> Container:
@@ -183,6 +192,7 @@ def probe(path: str | os.PathLike[str]) -> Container:
         for index, kind, codec in re.findall(r"Stream #0:(\d+)\S*: (\w+): (\w+)", about)
     )
     video = [int(index) for index, rest in re.findall(r"Stream #0:(\d+)\S*: Video: (.*)", about) if PICTURE not in rest]
+    announced = re.search(rf"Stream #0:{video[0]}\D.*?([\d.]+) tbr", about) if video else None
     if not streams or "Input #0, tty" in about:
         raise SourceError(f"{path}: is not a video ({errors[0] if errors else 'text'})")
     if not video:
@@ -208,7 +218,8 @@ def probe(path: str | os.PathLike[str]) -> Container:
         time_base=Fraction(header["tb"]),
         shown=shown,
         sar=Fraction(int(sar), int(sar_den)) if int(sar) and int(sar_den) else None,
-        orientation=_orientation(path) if "isplay Matrix" in about or "displaymatrix" in about else UPRIGHT,
+        orientation=_orientation(path) if re.search("display ?matrix", about, flags=re.IGNORECASE) else UPRIGHT,
+        announced=float(announced[1]) if announced else 0.0,
     )
 
 

@@ -273,7 +273,7 @@ def feed(arguments: Sequence[str], clip: vs.VideoNode, progress: Progress | None
         except BaseException as error:
             process.kill()
             if isinstance(error, vs.Error):
-                raise RenderError(f"a frame could not be made: {error}") from error
+                raise RenderError(f"a frame could not be made: {str(error).strip().splitlines()[-1]}") from error
             raise
         finally:
             with suppress(OSError):
@@ -317,7 +317,7 @@ def encoder_formats(codec: str) -> dict[str, vs.VideoFormat]:
         for name, format_ in formats.items()
         if (not listed or name in listed[1].split()) and format_.color_family != vs.RGB and format_.bits_per_sample < 32
     }
-    if not any(format_.color_family == vs.YUV for format_ in taken.values()):
+    if "Supported sample" in text or not any(format_.color_family == vs.YUV for format_ in taken.values()):
         raise ArgumentError("codec", codec, "an encoder that takes planar YUV from memory")
     return taken
 

@@ -1,0 +1,165 @@
+"""The command, as it is typed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import media
+import pytest
+
+from vs_slomo.cli import frame_rate, main
+from vs_slomo.source import source
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("VS_SLOMO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(autouse=True)
+def own_logging(monkeypatch):
+    """`main` sets up logging for the process: here it is pytest's."""
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return str(media.picture(tmp_path_factory.mktemp("video") / "in.mp4", seconds=0.6))
+
+
+def fails(capsys, *arguments):
+    """Run a command that fails, and return the one line it says."""
+    assert main([str(a) for a in arguments]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def refused(capsys, *arguments):
+    """Run a command whose arguments are refused, and return what it says."""
+    with pytest.raises(SystemExit, match="2"):
+        main([str(a) for a in arguments])
+    return capsys.readouterr().err
+
+
+def test_render(video, tmp_path, shifting_model, capsys):
+    out = tmp_path / "out.mp4"
+    options = ["--multi", "3", "--range", "1:5", "--model", str(shifting_model), "--preset", "ultrafast", "--crf", "20"]
+    assert main(["render", video, "-o", str(out), *options]) == 0
+    clip = source(out)
+    assert (clip.num_frames, clip.fps) == (12, 30)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "12/12" in said.err
+    assert "frame" in said.err
+
+
+def test_slow_motion_to_a_file_that_is_there(video, tmp_path, shifting_model, capsys):
+    (out := tmp_path / "out.mp4").write_text("old")
+    options = ["--slow-motion", "--model", shifting_model, "--preset", "ultrafast", "--range", ":3"]
+    assert "overwrite" in fails(capsys, "render", video, "-o", out, *options)
+    assert out.read_text() == "old"
+    assert main([str(x) for x in ("render", video, "-o", out, *options, "-y")]) == 0
+    clip = source(out)
+    assert (clip.num_frames, clip.fps) == (6, 10)
+
+
+def test_the_line_without_tqdm(video, tmp_path, shifting_model, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    options = ["--model", str(shifting_model), "--preset", "ultrafast", "--range", ":2"]
+    assert main(["render", video, "-o", str(tmp_path / "x.mp4"), *options]) == 0
+    assert "\r4/4 frames, " in capsys.readouterr().err
+
+
+def test_script(video, shifting_model, capsys):
+    assert (
+        main(["script", video, "--fps", "23.976", "--range", "0.2s:", "--model", str(shifting_model), "--no-sc"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert f"clip = source({video!r})\nclip = clip[2:6]\n" in printed
+    assert f"clip = slomo(clip, model={str(shifting_model)!r}, fps_num=24000, fps_den=1001, sc=False)\n" in printed
+    compile(printed, "script", "exec")
+
+
+def test_the_well_known_ports_call_is_explained(capsys):
+    """eval.py INPUT --checkpoint C --output O --scale 4."""
+    said = fails(capsys, "render", "in.mp4", "--checkpoint", "SuperSloMo.ckpt", "--output", "out.mp4", "--scale", "4")
+    assert said == (
+        "vs-slomo: scale: got 4.0, allowed: 1, 1/2, 1/4 or 1/8: it is the resolution of the networks here; "
+        "for 4 times the frames: --multi 4 --slow-motion\n"
+    )
+
+
+def test_errors_are_one_line(tmp_path, video, capsys):
+    out = tmp_path / "out.mp4"
+    assert fails(capsys, "render", "no.mp4", "-o", out) == "vs-slomo: no.mp4: does not exist\n"
+    assert "output: got " in fails(capsys, "render", video, "-o", tmp_path / "no" / "x.mp4")
+    assert "codec: got 'x268'" in fails(capsys, "render", video, "-o", out, "--codec", "x268")
+    assert "range: got '9:3'" in fails(capsys, "render", video, "-o", out, "--range", "9:3")
+    assert "multi: got '1/2'" in fails(capsys, "render", video, "-o", out, "--multi", "1/2")
+    assert "another file than the input" in fails(capsys, "render", video, "-o", video, "-y")
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_errors_whole(tmp_path):
+    with pytest.raises(Exception, match="does not exist"):
+        main(["--debug", "render", "no.mp4", "-o", str(tmp_path / "x.mp4")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--multi", "4", "--fps", "60"], "argument --fps: not allowed with argument --multi"),
+        (["--fps", "fast"], "argument --fps: invalid"),
+        (["--fps", "60/0"], "60/0 divides by zero"),
+        (["--audio", "keep"], "argument --audio: invalid choice: 'keep'"),
+        (["--ffmpeg-options", "-tune 'film"], "argument --ffmpeg-options: invalid"),
+        (["--source", "dgdec"], "argument --source: invalid choice: 'dgdec'"),
+    ],
+)
+def test_refused_arguments(arguments, message, capsys):
+    assert message in refused(capsys, "render", "in.mp4", "-o", "out.mp4", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("60", Fraction(60)),
+        ("59.94", Fraction(60000, 1001)),
+        ("23.976", Fraction(24000, 1001)),
+        ("29.97", Fraction(30000, 1001)),
+        ("119.88", Fraction(120000, 1001)),
+        ("60000/1001", Fraction(60000, 1001)),
+        ("12.5", Fraction(25, 2)),
+        ("30.0", Fraction(30)),
+    ],
+)
+def test_rates_as_they_are_written(text, rate):
+    assert frame_rate(text) == rate
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise")
+def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
+    long = media.picture(tmp_path / "long.mp4", seconds=200)
+    command = [sys.executable, "-m", "vs_slomo", "render", long, "-o", tmp_path / "out.mp4", "--model", shifting_model]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=os.environ
+    ) as process:
+        until = time.monotonic() + 60
+        while not (partial := tmp_path / "out.partial.mp4").exists() or not partial.stat().st_size:
+            assert process.poll() is None, process.stderr.read().decode()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err.decode()
+    assert err.decode().endswith("vs-slomo: stopped\n")
+    assert out == b""
+    assert [x.name for x in tmp_path.iterdir()] == ["long.mp4"]

@@ -1,0 +1,555 @@
+"""From file to file: what is encoded is decoded again."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import media
+import numpy as np
+import pytest
+import vapoursynth as vs
+from conftest import shared_path
+
+from vs_slomo.container import Stream, ffmpeg, probe
+from vs_slomo.errors import ArgumentError, RenderError
+from vs_slomo.render import Tracks, encodable, encode, graph, parse_span, render, subtitle_codec
+from vs_slomo.source import source
+
+core = vs.core
+VSPIPE = Path(sys.executable).with_name("vspipe.exe" if sys.platform == "win32" else "vspipe")
+FAST = {"preset": "ultrafast", "crf": 4}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("VS_SLOMO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return media.film(tmp_path_factory.mktemp("film"))
+
+
+@pytest.fixture
+def cheap(shifting_model):
+    """Options of a render that costs nothing."""
+    return {"model": shifting_model, **FAST}
+
+
+def clip_of(format_id=vs.YUV420P8, length=4, width=96, height=64, fps=Fraction(24), **props):
+    """Slopes in every plane, which the encoder hardly changes."""
+
+    def fill(n, f):
+        out = f.copy()
+        for p in range(3):
+            h, w = np.asarray(out[p]).shape
+            y, x = np.mgrid[0:h, 0:w]
+            np.copyto(np.asarray(out[p]), (0.2 + 0.5 * ((x / w, y / h, (x + y) / (w + h))[p])).astype(np.float32))
+        return out
+
+    size = {"width": width, "height": height, "length": length}
+    blank = core.std.BlankClip(format=vs.RGBS, **size, fpsnum=fps.numerator, fpsden=fps.denominator, keep=True)
+    clip = blank.std.ModifyFrame(blank, fill)
+    colour = {}
+    if core.get_video_format(format_id).color_family != vs.RGB:
+        colour = {"matrix": props.pop("_Matrix", 1), "range": props.pop("_Range", 0)}
+    clip = clip.resize.Bicubic(format=format_id, **colour)
+    return clip.std.SetFrameProps(**props) if props else clip
+
+
+def in_rgb(clip):
+    """Frame 1 as floats."""
+    frame = clip.resize.Bicubic(format=vs.RGBS).get_frame(1)
+    return np.stack([np.asarray(frame[p]) for p in range(3)])
+
+
+def luma(clip):
+    """Every frame's first plane."""
+    return [np.asarray(f[0]).astype(float) for f in clip.frames()]
+
+
+# --- encode -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "format_id", "becomes"),
+    [
+        ("a.mp4", "x264", vs.YUV420P8, "YUV420P8"),
+        ("a.mkv", "x264", vs.YUV420P10, "YUV420P10"),
+        ("b.mkv", "x264", vs.YUV444P16, "YUV444P10"),
+        ("c.mp4", "x264", vs.RGB24, "YUV420P8"),
+        ("d.mp4", "x264", vs.RGB48, "YUV420P10"),
+        ("e.mp4", "x264", vs.RGBS, "YUV420P10"),
+        ("f.mkv", "x264", vs.YUV422PS, "YUV422P10"),
+        ("g.mkv", "ffv1", vs.YUV422P16, "YUV422P16"),
+        ("h.mov", "prores", vs.YUV420P8, "YUV422P10"),
+        ("i.webm", "vp9", vs.YUV420P10, "YUV420P10"),
+        ("j.mp4", "x265", vs.YUV420P12, "YUV420P12"),
+    ],
+)
+def test_formats_and_pixels(tmp_path, name, codec, format_id, becomes):
+    options = {"crf": 4} if codec not in {"ffv1", "prores"} else {}
+    given = clip_of(format_id, fps=Fraction(24000, 1001))
+    made = source(encode(given, tmp_path / name, codec=codec, **options))
+    assert (made.format.name, made.num_frames, made.fps) == (becomes, 4, given.fps)
+    # Chroma at half the resolution, and bent slopes at the borders: in the middle it must be nearly the same.
+    assert np.abs(in_rgb(made) - in_rgb(given))[:, 8:-8, 8:-8].mean() < 0.004
+
+
+def test_gray(tmp_path):
+    given = clip_of().std.ShufflePlanes(0, vs.GRAY)
+    made = source(encode(given, tmp_path / "gray.mkv", crf=4))
+    assert np.abs(luma(made)[2] - luma(given)[2]).mean() < 1
+
+
+def test_a_wrong_matrix_would_be_seen(tmp_path):
+    """The comparison above can fail."""
+    given = clip_of(vs.RGB24)
+    made = source(encode(given, tmp_path / "x.mkv", crf=4)).std.SetFrameProps(_Matrix=9)
+    assert np.abs(in_rgb(made) - in_rgb(given))[:, 8:-8, 8:-8].mean() > 0.006
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "props", "matrix"),
+    [(96, 64, {}, 6), (1280, 720, {}, 1), (96, 64, {"_Primaries": 9}, 9)],
+)
+def test_matrix_for_rgb(width, height, props, matrix):
+    clip = core.std.BlankClip(format=vs.RGB24, width=width, height=height, length=1).std.SetFrameProps(x=1, **props)
+    assert encodable(clip, "x264")[1]["matrix"] == matrix
+
+
+TAGS = {"_Matrix": 1, "_Transfer": 1, "_Primaries": 1, "_Range": 0, "_ChromaLocation": 0, "_SARNum": 64, "_SARDen": 45}
+TAGS_601 = {
+    "_Matrix": 6,
+    "_Transfer": 6,
+    "_Primaries": 6,
+    "_Range": 1,
+    "_ChromaLocation": 1,
+    "_SARNum": 1,
+    "_SARDen": 1,
+}
+TAGS_PQ = {"_Matrix": 9, "_Transfer": 16, "_Primaries": 9, "_Range": 0, "_ChromaLocation": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "format_id", "tags"),
+    [
+        ("a.mp4", "x264", vs.YUV420P8, TAGS),
+        ("b.mkv", "x264", vs.YUV420P8, TAGS_601),
+        ("c.mp4", "x265", vs.YUV420P10, TAGS_PQ),
+    ],
+)
+def test_colours_and_aspect_ratio_are_told(tmp_path, name, codec, format_id, tags):
+    made = source(encode(clip_of(format_id, **tags), tmp_path / name, codec=codec, crf=4))
+    props = made.get_frame(0).props
+    assert {key: props.get(key) for key in tags} == tags
+
+
+def test_full_range_keeps_its_pixels(tmp_path):
+    given = clip_of(_Range=1)
+    made = source(encode(given, tmp_path / "full.mp4", crf=4))
+    assert np.abs(luma(made)[1] - luma(given)[1]).mean() < 0.5
+
+
+HDR10 = {
+    "MasteringDisplayPrimariesX": [0.708, 0.170, 0.131],
+    "MasteringDisplayPrimariesY": [0.292, 0.797, 0.046],
+    "MasteringDisplayWhitePointX": 0.3127,
+    "MasteringDisplayWhitePointY": 0.329,
+    "MasteringDisplayMaxLuminance": 1000.0,
+    "MasteringDisplayMinLuminance": 0.005,
+    "ContentLightLevelMax": 1000,
+    "ContentLightLevelAverage": 200,
+}
+
+
+@pytest.mark.parametrize(("codec", "name"), [("x264", "a.mkv"), ("x265", "b.mp4"), ("av1", "c.mp4")])
+def test_hdr10_metadata(tmp_path, codec, name):
+    given = clip_of(vs.YUV420P10, **TAGS_PQ, **HDR10)
+    preset = "10" if codec == "av1" else "ultrafast"
+    props = source(encode(given, tmp_path / name, codec=codec, preset=preset)).get_frame(0).props
+    assert props["_Transfer"] == 16
+    for key, value in HDR10.items():
+        assert props[key] == pytest.approx(value, abs=2e-5), key
+
+
+def test_hdr10_metadata_that_is_lost_is_logged(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        encode(clip_of(vs.YUV420P10, **HDR10), tmp_path / "x.mkv", codec="ffv1")
+    assert "ffv1: HDR10 metadata is not passed on" in caplog.text
+
+
+def test_options_go_to_ffmpeg(tmp_path):
+    path = encode(clip_of(length=8), tmp_path / "x.mp4", options=["-g", "1", "-metadata", "title=Mine"])
+    assert "title           : Mine" in media.about(path)
+
+
+def test_an_ffmpeg_that_ends_early_on_purpose_is_no_error(tmp_path):
+    path = encode(clip_of(length=400, width=320, height=240), tmp_path / "x.mp4", options=["-frames:v", "3"], **FAST)
+    assert source(path).num_frames == 3
+
+
+def test_progress_counts_every_frame(tmp_path):
+    seen = []
+    encode(clip_of(), tmp_path / "x.mp4", progress=lambda done, total: seen.append((done, total)), **FAST)
+    assert seen[-4:] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_hevc_in_mp4_is_tagged_for_apple(tmp_path):
+    assert "hvc1" in media.about(encode(clip_of(), tmp_path / "x.mp4", codec="x265", preset="ultrafast"))
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_codec(tmp_path):
+    with pytest.raises(ArgumentError, match=r"codec: got 'x268', allowed: x264, x265, av1, .* an encoder of .*ffmpeg"):
+        encode(clip_of(), tmp_path / "x.mp4", codec="x268")
+    with pytest.raises(ArgumentError, match="codec: got 'aac', allowed: an encoder that takes planar YUV"):
+        encodable(clip_of(), "aac")
+
+
+def test_bad_outputs(tmp_path, film):
+    with pytest.raises(
+        ArgumentError, match=r"output: got '.*', allowed: a file in a folder that exists, .*no does not"
+    ):
+        render(film, tmp_path / "no" / "x.mp4")
+    with pytest.raises(ArgumentError, match="allowed: a file with an ending"):
+        render(film, tmp_path / "x")
+    with pytest.raises(ArgumentError, match="allowed: a file with an ending"):
+        render(film, tmp_path)
+    with pytest.raises(ArgumentError, match=r"allowed: a file that is not there yet, or overwrite \(--overwrite\)"):
+        render(film, film)
+    with pytest.raises(ArgumentError, match="allowed: another file than the input"):
+        render(film, film, overwrite=True)
+    (tmp_path / "link.mkv").symlink_to(film)
+    with pytest.raises(ArgumentError, match="allowed: another file than the input"):
+        render(film, tmp_path / "link.mkv", overwrite=True)
+
+
+def test_a_clip_without_a_rate(tmp_path):
+    clip = core.std.BlankClip(length=1, fpsnum=0, fpsden=1)
+    with pytest.raises(ArgumentError, match="clip: got 'no frame rate', allowed: a clip with a rate"):
+        encode(clip, tmp_path / "x.mp4")
+
+
+def test_bad_audio(tmp_path, film):
+    with pytest.raises(ArgumentError, match="audio: got 'keep', allowed: one of copy, stretch, drop"):
+        render(film, tmp_path / "x.mp4", audio="keep")
+    with pytest.raises(ArgumentError, match="audio: got 'copy', allowed: stretch or drop in slow motion"):
+        render(film, tmp_path / "x.mp4", audio="copy", slow_motion=True)
+
+
+def test_what_slomo_refuses_is_refused_before_a_frame(tmp_path, film):
+    with pytest.raises(ArgumentError, match=r"multi: got 0\.5"):
+        render(film, tmp_path / "x.mp4", multi=0.5)
+    with pytest.raises(ArgumentError, match="multi: got 4, allowed: not together with a target rate"):
+        render(film, tmp_path / "x.mp4", multi=4, fps_num=60)
+    assert not list(tmp_path.iterdir())
+
+
+def never(n, f):
+    raise RuntimeError("a frame was asked for")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("x.webm", {}, "Only VP8 or VP9 or AV1 video"),
+        ("x.nonsense", {}, "nonsense"),
+        ("x.mp4", {"preset": "hasty"}, "preset"),
+        ("x.mp4", {"options": ["-no_such_option", "1"]}, "no_such_option"),
+    ],
+)
+def test_the_rehearsal_finds_it_before_the_second_frame(tmp_path, name, options, message):
+    clip = clip_of(length=50)
+    late = clip[:1] + clip[1:].std.ModifyFrame(clip[1:], never)
+    with pytest.raises(RenderError, match=f"ffmpeg failed: .*{message}"):
+        encode(late, tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sound_that_the_container_does_not_take(tmp_path, film):
+    """AVI has no room for FLAC in this way; the rehearsal says so."""
+    file = probe(film)
+    with pytest.raises(RenderError, match="ffmpeg failed"):
+        encode(clip_of(), tmp_path / "x.webm", codec="vp9", tracks=Tracks(file=file, audio="copy"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_that_fails(tmp_path):
+    clip = clip_of(length=6)
+    late = clip[:3] + clip[3:].std.ModifyFrame(clip[3:], never)
+    with pytest.raises(RenderError, match=r"a frame could not be made: .*a frame was asked for"):
+        encode(late, tmp_path / "x.mp4", **FAST)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_leaves_nothing_and_keeps_what_was_there(tmp_path, monkeypatch):
+    children = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            children.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    (there := tmp_path / "x.mp4").write_text("of before")
+
+    def stop(done, total):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip_of(length=50), there, progress=stop, overwrite=True, **FAST)
+    assert [x.name for x in tmp_path.iterdir()] == ["x.mp4"]
+    assert there.read_text() == "of before"
+    assert children[-1].poll() is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for ffmpeg")
+def test_an_encoder_that_fails_on_the_way(tmp_path, monkeypatch):
+    fake = tmp_path / "bin" / "ffmpeg"
+    fake.parent.mkdir()
+    fake.write_text(
+        f"""#!/bin/sh
+case "$*" in
+*rawvideo*)
+    [ -e {fake.parent}/rehearsed ] || {{ touch {fake.parent}/rehearsed; exec {ffmpeg()} "$@"; }}
+    for last; do :; done
+    echo half > "$last"
+    head -c 20000 > {fake.parent}/eaten
+    echo "first" >&2; echo "the disk is full" >&2; echo "giving up" >&2
+    exit 5;;
+*) exec {ffmpeg()} "$@";;
+esac
+"""
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=":")
+    (folder := tmp_path / "out").mkdir()
+    with pytest.raises(RenderError, match="ffmpeg failed: first; the disk is full; giving up"):
+        encode(clip_of(length=200, width=320, height=240), folder / "x.mp4")
+    assert (fake.parent / "eaten").stat().st_size == 20000
+    assert not list(folder.iterdir())
+
+
+# --- spans ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        (":", (0, 48)),
+        ("3:7", (3, 7)),
+        ("40:", (40, 48)),
+        (":5", (0, 5)),
+        ("0.5s:1s", (12, 24)),
+        ("1s:", (24, 48)),
+        (".25s:30", (6, 30)),
+    ],
+)
+def test_spans(text, span):
+    assert parse_span(text, clip_of(length=48)) == span
+
+
+@pytest.mark.parametrize("text", ["", "5", "7:3", "3:3", "0:49", "-3:7", "a:b", "1:2:3", "48:"])
+def test_bad_spans(text):
+    allowed = re.escape('allowed: "A:B" with 0 <= A < B <= 48, or seconds as in "0.5s:2s"')
+    with pytest.raises(ArgumentError, match=f"range: got '{text}', {allowed}"):
+        parse_span(text, clip_of(length=48))
+
+
+# --- render -----------------------------------------------------------------------------------------------------------
+
+
+def test_twice_the_frames_with_everything_that_goes_with_them(tmp_path, film, cheap):
+    path = render(film, tmp_path / "x.mkv", multi=2, **cheap)
+    made, given = source(path), source(film)
+    assert (made.num_frames, made.fps) == (40, 20)
+    graphed = graph(film, multi=2, model=cheap["model"]).clip
+    for n in (0, 1, 20, 39):
+        truth = given.get_frame(n // 2) if n % 2 == 0 else graphed.get_frame(n)
+        assert np.abs(luma(made)[n] - np.asarray(truth[0]).astype(float)).mean() < 1.5
+    lines = " ".join(media.streams(path))
+    for part in ("h264", "(deu): Audio: aac", "(fra): Audio: flac", "Subtitle: subrip", "Attachment: ttf"):
+        assert part in lines
+    for track in (0, 1):
+        assert media.clicks(path, track) == pytest.approx([0, *media.CLICKS], abs=0.012)
+    assert media.subtitles(path) == [(0.5, 1.0, "hello"), (1.2, 1.5, "world")]
+    tags, chapters = probe(path).chapters()
+    assert "title=A film" in tags
+    assert [(c.start, c.end, c.tags) for c in chapters] == [(0, 1, ("title=one",)), (1, 2, ("title=two",))]
+
+
+def sounds_are_copied(path, other, track=0):
+    """Whether two files hold the same packets of sound."""
+    return [media.run("-i", p, "-map", f"0:a:{track}", "-c", "copy", "-f", "md5", "-") for p in (path, other)]
+
+
+def test_copied_sound_is_copied(tmp_path, film, cheap):
+    path = render(film, tmp_path / "x.mkv", multi=2, **cheap)
+    for track in (0, 1):
+        mine, its = sounds_are_copied(path, film, track)
+        assert mine == its
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_slow_motion_takes_everything_along(tmp_path, film, cheap, ending):
+    path = render(film, tmp_path / f"x.{ending}", multi=2, slow_motion=True, **cheap)
+    made = source(path)
+    assert (made.num_frames, made.fps) == (40, 10)
+    for track in (0, 1):
+        starts = media.clicks(path, track)
+        assert starts == pytest.approx([0, *(2 * x for x in media.CLICKS)], abs=0.03)
+    assert media.subtitles(path) == [(1.0, 2.0, "hello"), (2.4, 3.0, "world")]
+    _, chapters = probe(path).chapters()
+    assert [(c.start, c.end) for c in chapters] == [(0, 2), (2, 4)]
+    assert float(re.search(r"Duration: 00:00:(\d+\.\d+)", media.about(path))[1]) == pytest.approx(4, abs=0.05)
+
+
+def pitch(path):
+    """The loudest frequency, Hz."""
+    raw = media.run("-i", path, "-map", "0:a:0", "-ac", 1, "-ar", media.RATE, "-f", "f32le", "-")
+    sound = np.frombuffer(raw, np.float32)
+    return float(np.argmax(np.abs(np.fft.rfft(sound)))) * media.RATE / len(sound)
+
+
+def test_stretched_sound_keeps_its_pitch(tmp_path, film, cheap):
+    path = render(film, tmp_path / "x.mkv", multi="5/2", slow_motion=True, span="0:12", **cheap)
+    assert pitch(film) == pytest.approx(880, abs=10)
+    assert pitch(path) == pytest.approx(880, abs=10)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for ffmpeg")
+def test_stretching_without_rubberband(tmp_path, film, cheap, monkeypatch):
+    fake = tmp_path / "ffmpeg"
+    fake.write_text(
+        f"""#!/bin/sh
+case "$*" in
+*filter=rubberband*) echo "Unknown filter 'rubberband'.";;
+*) exec {ffmpeg()} "$@";;
+esac
+"""
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    path = render(film, tmp_path / "x.mkv", multi=3, slow_motion=True, **cheap)
+    assert media.clicks(path) == pytest.approx([0, *(3 * x for x in media.CLICKS)], abs=0.12)
+    assert pitch(path) == pytest.approx(880, abs=10)
+
+
+@pytest.mark.parametrize(("audio", "count"), [("copy", 2), ("stretch", 2), ("drop", 0)])
+def test_a_part_takes_its_part_along(tmp_path, film, cheap, audio, count):
+    path = render(film, tmp_path / "x.mkv", multi=2, span="4:14", audio=audio, **cheap)
+    made, given = source(path), source(film)
+    assert (made.num_frames, made.fps) == (20, 20)
+    assert np.abs(luma(made)[0] - luma(given)[4]).mean() < 1.5
+    assert probe(path).start == 0
+    assert len(probe(path).of_kind("audio")) == count
+    for track in range(count):
+        assert media.clicks(path, track) == pytest.approx([0.1, 0.6], abs=0.012)
+    assert media.subtitles(path) == [(0.1, 0.6, "hello"), (0.8, 1.1, "world")]
+    assert [(c.start, c.end) for c in probe(path).chapters()[1]] == [(0, Fraction(3, 5)), (Fraction(3, 5), 1)]
+
+
+def test_a_subtitle_that_has_begun_starts_with_the_part(tmp_path, film, cheap):
+    path = render(film, tmp_path / "x.mkv", multi=2, span="7:", slow_motion=True, **cheap)
+    assert media.subtitles(path) == [(0, 0.6, "hello"), (1, 1.6, "world")]
+
+
+def test_a_picture_that_begins_late_takes_the_sound_from_there(tmp_path, film, cheap):
+    late = tmp_path / "late.mkv"
+    media.run("-i", film, "-itsoffset", 0.3, "-i", film, "-map", "1:v", "-map", "0:a:1", "-c", "copy", late)
+    assert probe(late).start == Fraction(3, 10)
+    path = render(late, tmp_path / "x.mkv", multi=2, **cheap)
+    assert probe(path).start == 0
+    assert media.clicks(path) == pytest.approx([0.2, 0.7, 1.2], abs=0.012)
+
+
+def test_a_target_rate(tmp_path, film, cheap):
+    made = source(render(film, tmp_path / "x.mp4", fps_num=24000, fps_den=1001, span="0:10", **cheap))
+    assert (made.num_frames, made.fps) == (23, Fraction(24000, 1001))
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "becomes"),
+    [
+        (".mkv", "ass", "copy"),
+        (".mkv", "hdmv_pgs_subtitle", "copy"),
+        (".mkv", "mov_text", "srt"),
+        (".mp4", "ass", "mov_text"),
+        (".mov", "mov_text", "copy"),
+        (".webm", "subrip", "webvtt"),
+        (".mp4", "hdmv_pgs_subtitle", None),
+        (".avi", "subrip", None),
+    ],
+)
+def test_subtitles_for_each_container(ending, codec, becomes, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert subtitle_codec(Stream(3, "subtitle", codec), ending) == becomes
+    assert (becomes is None) == (f"{ending} does not take them, .mkv does" in caplog.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "fps", "sounds", "chapters"),
+    [
+        ("rotated_90_aac.mp4", (720, 1080), Fraction(60000, 1001), 1, 0),
+        ("chapters_aac.mp4", (1080, 720), Fraction(60000, 1001), 1, 1),
+        ("bear_240p.webm", (320, 240), Fraction(60000, 1001), 0, 0),
+    ],
+)
+def test_real_files(tmp_path, name, size, fps, sounds, chapters, cheap):
+    path = shared_path("data", "test", name)
+    made = source(render(path, tmp_path / "x.mp4", multi=2, span="0:3", scale=0.125, **cheap))
+    assert (made.num_frames, made.fps, (made.width, made.height)) == (6, fps, size)
+    assert np.abs(luma(made)[2] - luma(source(path)[:3])[1]).mean() < 1.5
+    file = probe(tmp_path / "x.mp4")
+    assert len(file.of_kind("audio")) == sounds
+    assert len(file.chapters()[1]) == chapters  # those of the first 0.1 s
+
+
+# --- scripts ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_script_says_what_was_asked(film, shifting_model):
+    made = graph(film, multi="5/2", slow_motion=True, span="0.5s:1s", source="bs", model=str(shifting_model))
+    assert made.script == "\n".join(
+        [
+            "import vapoursynth as vs",
+            "",
+            "from vs_slomo import slomo, source",
+            "",
+            f"clip = source({str(film)!r}, source='bs')",
+            "clip = clip[5:10]",
+            f"clip = slomo(clip, multi='5/2', slow_motion=True, model={str(shifting_model)!r})",
+            "clip.set_output()",
+            "",
+        ]
+    )
+    assert (made.start, made.duration, made.stretch) == (Fraction(1, 2), Fraction(1, 2), Fraction(5, 2))
+
+
+def test_the_script_converts_what_the_encoder_does_not_take(tmp_path, shifting_model):
+    source_ = "testsrc2=size=66x50:rate=10:duration=0.3"
+    media.run("-f", "lavfi", "-i", source_, "-pix_fmt", "gbrp10le", "-c:v", "ffv1", path := tmp_path / "rgb.mkv")
+    made = graph(path, model=str(shifting_model))
+    assert "clip = clip.resize.Bicubic(format=vs.YUV420P10, matrix=6)\n" in made.script
+    assert made.clip.format.id == vs.YUV420P10
+
+
+def test_vspipe_makes_of_the_script_what_render_encodes(film, shifting_model, tmp_path):
+    made = graph(film, multi=3, span="2:5", model=str(shifting_model))
+    (script := tmp_path / "script.vpy").write_text(made.script, encoding="utf-8")
+    piped = subprocess.run([VSPIPE, script, "-"], capture_output=True, check=False)
+    if b"Failed to initialize VSScript" in piped.stderr:
+        pytest.skip("vspipe is not set up: vapoursynth config")
+    assert piped.returncode == 0, piped.stderr.decode()
+    mine = b"".join(bytes(chunk) for frame in made.clip.frames() for chunk in frame.readchunks())
+    assert piped.stdout == mine
+    assert made.clip.num_frames == 9
