@@ -139,13 +139,14 @@ def window_losses(
         labels = flow[own, :2], flow[own, 2:]
         pair = i0[own], i1[own]
         found = model.flow(*pair)
-        parts = {
-            "warping": warping_loss(*pair, found, batch.error[own]),
-            "smoothness": smoothness_loss(found),
-            "flow": flow_loss(found, labels, trust_in(*pair, labels)),
-        }
-        nothing = torch.zeros(len(flow), device=flow.device)
-        losses |= {name: nothing.index_put((own,), value) for name, value in parts.items()}
+        if found[0].requires_grad:
+            parts = {
+                "warping": warping_loss(*pair, found, batch.error[own]),
+                "smoothness": smoothness_loss(found),
+                "flow": flow_loss(found, labels, trust_in(*pair, labels)),
+            }
+            nothing = torch.zeros(len(flow), device=flow.device)
+            losses |= {name: nothing.index_put((own,), value) for name, value in parts.items()}
         flow = flow.index_put((own,), torch.cat(found, 1))
     motion = model.motion(i0, i1, (flow[:, :2], flow[:, 2:]), batch.t)
     if fine:

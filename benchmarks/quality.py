@@ -1,0 +1,139 @@
+"""Measure a model on footage it never saw: PSNR by method, brightness, flicker at rest.
+
+    python benchmarks/quality.py FOLDER [--model bundled] [--cases 8] [--threads 2]
+
+Every second frame (span 2), or three of four (span 4), is left out and made again, at the clip's own size, as the
+filter does it: the networks at the model's scale, the last warp at full resolution, DIS at full resolution.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vs_slomo import weights
+from vs_slomo.engine import dis_flow
+from vs_slomo.metrics import psnr
+from vs_slomo.model import Flows, Motion, SuperSloMo, flows_at, network_input
+from vs_slomo.training.data import Image, find_clips, read_frames
+from vs_slomo.warp import resize_field
+
+METHODS = ("blend", "dis flow", "unet", "dis")
+
+
+def tensor(image: Image) -> Tensor:
+    """Return a picture as the networks take it, (1, 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def network_pair(
+    model: SuperSloMo, image0: Image, image1: Image, scale: float, method: str
+) -> tuple[Tensor, Tensor, Flows, Flows | None]:
+    """Return what `make` needs of two frames, and nothing that depends on t."""
+    i0, i1 = (network_input(tensor(x), scale) for x in (image0, image1))
+    if method == "unet":
+        return i0, i1, model.flow(i0, i1), None
+    gray0, gray1 = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (image0, image1))
+    height, width = (round(n / scale) for n in i0.shape[-2:])
+    f01, f10 = (
+        torch.nn.functional.pad(
+            dis_flow(a, b), (0, width - gray0.shape[1], 0, height - gray0.shape[0]), mode="replicate"
+        )
+        for a, b in ((gray0, gray1), (gray1, gray0))
+    )
+    small0, small1 = (resize_field(f, scale, scale) * scale for f in (f01, f10))
+    return i0, i1, (small0, small1), (f01, f10)
+
+
+@torch.no_grad()
+def make(model: SuperSloMo, image0: Image, image1: Image, t: float, scale: float) -> dict[str, Tensor]:
+    """Return the frame at t by every method."""
+    frame0, frame1 = tensor(image0), tensor(image1)
+    made = {"blend": torch.lerp(frame0, frame1, t)}
+    i0, i1, flows, finer = network_pair(model, image0, image1, scale, "dis")
+    if finer:  # always, for DIS
+        plain = Motion(*flows_at(finer, t), torch.zeros_like(finer[0][:, :1]), 0.5)
+        made["dis flow"] = plain.render(frame0, frame1)
+    made["dis"] = model.motion(i0, i1, flows, t, finer).render(frame0, frame1)
+    i0, i1, flows, _ = network_pair(model, image0, image1, scale, "unet")
+    made["unet"] = model.motion(i0, i1, flows, t).resized(1 / scale, 1 / scale).render(frame0, frame1)
+    return {name: made[name].clamp(0, 1) for name in METHODS}
+
+
+def left_out(frames: list[Image], span: int, count: int) -> Iterator[tuple[Image, Image, Image, float]]:
+    """Yield `count` windows of frames `span` apart, evenly spread, with a truth between them and its t."""
+    for k, first in enumerate(np.linspace(0, len(frames) - 1 - span, count).astype(int)):
+        middle = 1 + k % (span - 1)
+        yield frames[first], frames[first + middle], frames[first + span], middle / span
+
+
+def at_rest(model: SuperSloMo, frames: list[Image], scale: float, flow: str) -> tuple[float, float, float]:
+    """Return flicker and brightness of new frames between neighbours, against the originals.
+
+    Variance in time over the pixels that rest (new / original), the part of the picture that rests, and the
+    largest relative difference of a new frame's mean from that of the mean of its neighbours.
+    """
+    made, off = [], []
+    for image0, image1 in pairwise(frames):
+        new = make(model, image0, image1, 0.5, scale)[flow]
+        made.append(new)
+        middle = (tensor(image0).mean() + tensor(image1).mean()) / 2
+        off.append(float((new.mean() / middle - 1).abs()))
+    old = torch.cat([tensor(x) for x in frames])
+    smooth = torch.nn.functional.avg_pool2d(old, 9, 1, 4)
+    rest = ((smooth.amax(0) - smooth.amin(0)).amax(0) < 0.015).expand(3, -1, -1)
+    if rest.float().mean() < 0.02:
+        return float("nan"), float(rest.float().mean()), max(off)
+    new_variance = torch.cat(made).var(0)[rest].mean()
+    # Pairs of neighbours share a frame, so fewer new frames would differ less by chance: the same number of each.
+    old_variance = old[:-1].var(0)[rest].mean()
+    return float(new_variance / old_variance), float(rest.float().mean()), max(off)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--cases", type=int, default=8, help="windows of each clip and span")
+    parser.add_argument("--spans", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--rest", type=int, default=0, help="frames of each clip for brightness and flicker")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    model, info = weights.load(arguments.model)
+    print(f"{info.name} {info.version}, width {info.width}, scale {info.scale:g}, default flow {info.flow}")
+
+    for span in arguments.spans:
+        rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for path in find_clips(arguments.folder):
+            frames = list(read_frames(path))
+            for image0, truth, image1, t in left_out(frames, span, arguments.cases):
+                for method, picture in make(model, image0, image1, t, info.scale).items():
+                    rows[path.name][method].append(psnr(picture, tensor(truth)))
+        print(f"\nPSNR, dB, frames {span} apart, {arguments.cases} windows a clip")
+        names = list(next(iter(rows.values())))
+        print(f"{'':24}" + "".join(f"{m:>10}" for m in names))
+        for clip, row in rows.items():
+            print(f"{clip:24}" + "".join(f"{np.mean(row[m]):10.2f}" for m in names))
+        means = {m: np.mean([np.mean(row[m]) for row in rows.values()]) for m in names}
+        print(f"{'mean':24}" + "".join(f"{means[m]:10.2f}" for m in names))
+
+    if arguments.rest:
+        print("\nat rest: variance in time, new / old; part at rest; largest difference in brightness")
+        for path in find_clips(arguments.folder):
+            frames = list(read_frames(path))[: arguments.rest]
+            ratio, part, off = at_rest(model, frames, info.scale, info.flow)
+            print(f"{path.name:24}{ratio:10.3f}{100 * part:9.1f} %{100 * off:9.3f} %")
+
+
+if __name__ == "__main__":
+    main()
