@@ -20,7 +20,7 @@ from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from .errors import ArgumentError
-from .timing import NEAR, Timeline, Timing, snapped
+from .timing import NEAR, Timeline, Timing
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,16 @@ class Timecodes:
         Where it is a frame's own moment for all we know (to `rounding`, or to 1/1000 of the way to the next), it is
         that frame.
         """
-        ticks = time / self.unit + self.ticks[0]
-        k = min(bisect_right(self.ticks, math.floor(ticks)), self.frames) - 1
-        step = self.ticks[k + 1] - self.ticks[k]
-        return snapped(k + (ticks - self.ticks[k]) / step, max(NEAR, self.rounding / (step * self.unit)))
+        # In whole parts of a tick: hours have a million frames, and a Fraction costs a microsecond.
+        parts = time.denominator * self.unit.numerator
+        moment = time.numerator * self.unit.denominator + self.ticks[0] * parts
+        k = min(bisect_right(self.ticks, moment // parts), self.frames) - 1
+        since, step = moment - self.ticks[k] * parts, (self.ticks[k + 1] - self.ticks[k]) * parts
+        off = min(since, step - since)
+        near = off * NEAR.denominator <= step * NEAR.numerator
+        if near or (self.rounding and off * self.unit <= self.rounding * parts):
+            return Fraction(k if off == since else k + 1)
+        return Fraction(k * step + since, step)
 
     def at_rate(self, fps: Fraction) -> Timeline:
         """Return the timeline that shows every frame at its own moment, at a constant rate."""

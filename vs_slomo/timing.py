@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from .errors import ArgumentError
 
@@ -150,8 +151,12 @@ class Timeline(Times):
         """Nothing comes again."""
         return self.frames, self.length
 
+    @cached_property
+    def moments(self) -> list[tuple[int, Fraction]]:
+        """Every position, split."""
+        last = Fraction(self.frames - 1)
+        return [divmod(min(position, last), 1) for position in self.positions]
+
     def at(self, n: int) -> tuple[int, Fraction]:
         """Split the position."""
-        position = min(self.positions[n], Fraction(self.frames - 1))
-        k = math.floor(position)
-        return k, position - k
+        return self.moments[n]
