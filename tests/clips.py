@@ -89,15 +89,22 @@ def planes(frame):
     return [np.asarray(frame[p]).astype(np.float64) / peak for p in range(frame.format.num_planes)]
 
 
-def distance(a, b, margin=0):
-    """Return the largest difference of two frames' pixels, as a part of the range; `margin` luma pixels left out."""
-    f = a.format
-    worst = 0.0
+def distances(a, b, margin=0):
+    """Return the largest difference in each plane of two frames, as a part of the range.
+
+    margin: of luma pixels at each side that are left out.
+    """
+    found = []
     for p, (x, y) in enumerate(zip(planes(a), planes(b), strict=True)):
-        mx, my = (margin >> f.subsampling_w, margin >> f.subsampling_h) if p else (margin, margin)
+        mx, my = (margin >> a.format.subsampling_w, margin >> a.format.subsampling_h) if p else (margin, margin)
         inside = np.s_[my : x.shape[0] - my, mx : x.shape[1] - mx]
-        worst = max(worst, float(np.abs(x[inside] - y[inside]).max()))
-    return worst
+        found.append(float(np.abs(x[inside] - y[inside]).max()))
+    return found
+
+
+def distance(a, b, margin=0):
+    """Return the largest of `distances`."""
+    return max(distances(a, b, margin))
 
 
 def same(a, b):

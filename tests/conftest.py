@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,11 @@ def _saved(model: SuperSloMo, path: Path) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def engine_of():
-    """Return the engine that clips of these options share, loaded: its `runs` counts the flows."""
-
-    def engine_of(model, *, scale=1.0, flow="unet"):
-        return shared_engine(Settings(model=model, device="cpu", precision="fp32", scale=scale, flow=flow))
-
-    return engine_of
+    """Return the engine that clips of these options share, loaded and kept: its `runs` counts the flows."""
+    return cache(
+        lambda model, scale=1.0, flow="unet": shared_engine(
+            Settings(model=model, device="cpu", precision="fp32", scale=scale, flow=flow)
+        )
+    )

@@ -75,8 +75,10 @@ def test_every_format_is_allowed(preset):
         ),
         (
             {"format": core.query_video_format(vs.YUV, vs.INTEGER, 8, 3, 0).id},
-            "YUVssw3ssh0P8, "
-            + "allowed: chroma of at least a quarter of the picture's width and height (put a resize in front)",
+            (
+                "YUVssw3ssh0P8, allowed: chroma of at least a quarter of the picture's width and height "
+                "(put a resize in front)"
+            ),
         ),
         ({"width": 14}, "14x48, allowed: 16x16 and larger"),
         ({"height": 2}, "64x2, allowed: 16x16 and larger"),

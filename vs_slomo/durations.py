@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import vapoursynth as vs
 
-from .errors import FormatError
+from .errors import ArgumentError, FormatError
 from .frames import following, select
 from .timecodes import Timecodes
 from .timing import Timing
@@ -37,8 +37,17 @@ def scan_timecodes(clip: vs.VideoNode) -> Timecodes:
 
 
 def timed(clip: vs.VideoNode, codes: Timecodes) -> vs.VideoNode:
-    """Return the clip with these durations: of a constant rate where they are all the same, else of none."""
+    """Return the clip with these durations: of a constant rate where they are all the same, else of none.
+
+    Raises ArgumentError where the rate is no fraction that the host can hold.
+    """
     if rate := codes.rate:
+        if (bits := max(rate.as_integer_ratio()).bit_length()) > 63:
+            raise ArgumentError(
+                "multi",
+                f"{float(rate):.6f} frames a second, a fraction of {bits} bits",
+                "a rate of at most 63 bits: give a factor of fewer digits, a fraction, or fps_num and fps_den",
+            )
         return clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
     variable = clip.std.BlankClip(fpsnum=0, fpsden=1, keep=True)
     return variable.std.ModifyFrame(clip, lambda n, f: lasting(f, codes.lasts(n)))

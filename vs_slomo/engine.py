@@ -60,7 +60,7 @@ def check_precision(precision: str | None, device: str) -> Precision:
     """Return the precision; None is half where the device is fast at it. Raises ArgumentError."""
     if precision is None:
         return "fp16" if device.partition(":")[0] in ("cuda", "xpu") else "fp32"
-    if precision not in DTYPES:
+    if precision not in get_args(Precision):
         raise ArgumentError("precision", precision, f"None or one of {', '.join(DTYPES)}")
     return precision  # type: ignore[return-value]  # mypy does not narrow a str by a dict's keys
 

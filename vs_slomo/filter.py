@@ -22,6 +22,9 @@ from .errors import ArgumentError
 from .pairs import Options, Pairs, check_options, feed
 from .timecodes import Timecodes, load
 
+LONGEST = 1 << 29
+"""Frames of output: the host counts in 31 bits, and the streams' frames lie beside the originals."""
+
 
 def slomo(
     clip: vs.VideoNode,
@@ -136,6 +139,8 @@ def multiplied(
     if codes is None and clip.fps:
         codes = Timecodes.constant(clip.num_frames, clip.fps)
     times = timing.Timing(clip.num_frames, factor)
+    if times.length > LONGEST:
+        raise ArgumentError("multi", f"{times.length} frames", f"at most {LONGEST} frames of output")
     out = made(times)
     slowed = factor if slow_motion else Fraction(1)
     if codes is None:

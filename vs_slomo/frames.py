@@ -10,6 +10,7 @@ import torch.nn.functional as F
 import vapoursynth as vs
 from torch import Tensor
 
+from .errors import FormatError
 from .unet import MULTIPLE
 
 LONGEST, CHUNK = 4000, 500
@@ -94,9 +95,17 @@ def identical(a: vs.VideoFrame, b: vs.VideoFrame) -> bool:
 
 
 def alpha(frame: vs.VideoFrame) -> vs.VideoFrame | None:
-    """Return the frame's alpha plane, a GRAY frame in its property `_Alpha`, if it has one."""
+    """Return the frame's alpha plane, a GRAY frame in its property `_Alpha`, if it has one.
+
+    Raises FormatError where it has another size than the frame.
+    """
     value = frame.props.get("_Alpha")
-    return value if isinstance(value, vs.VideoFrame) else None
+    if not isinstance(value, vs.VideoFrame):
+        return None
+    if (value.width, value.height) != (frame.width, frame.height):
+        own = f"{frame.width}x{frame.height}"
+        raise FormatError(f"clip: got an alpha of {value.width}x{value.height}, allowed: the picture's own size, {own}")
+    return value
 
 
 def new_frame(source: vs.VideoFrame) -> vs.VideoFrame:

@@ -85,7 +85,7 @@ def check_options(
         scale=check_scale(scale, info.scale),
         flow=check_flow(flow, info.flow),
     )
-    if not 0 <= sc_threshold <= 1:
+    if not isinstance(sc_threshold, int | float) or not 0 <= sc_threshold <= 1:
         raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
     if sc_action not in SC_ACTIONS:
         raise ArgumentError("sc_action", sc_action, " or ".join(map(repr, SC_ACTIONS)))
@@ -95,7 +95,7 @@ def check_options(
         if not sc:
             raise ArgumentError("sc_clip", sc_clip, "not together with sc=False")
     streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
-    if streams < 1:
+    if isinstance(streams, bool) or not isinstance(streams, int) or streams < 1:
         raise ArgumentError("num_streams", num_streams, "None or an integer of at least 1")
     if range not in (None, 0, 1):
         raise ArgumentError("range", range, "None, 0 (limited) or 1 (full)")
