@@ -66,6 +66,14 @@ def test_what_cannot_be_read(tmp_path):
         prepare(tmp_path / "nothing", tmp_path / "cache")
 
 
+@pytest.mark.slow
+def test_several_processes_make_the_same_cache(cache, tmp_path):
+    prepare(cache.parent / "a", tmp_path / "one")
+    prepare(cache.parent / "a", tmp_path / "two", processes=2)
+    for name in ("index.json", "moving.npy", "moving.flow.npy"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
 def test_cuts_and_duplicates_are_measured(cache):
     cut, duplicate = data.joints(np.load(cache / "b_broken.npy"))
     assert np.flatnonzero(cut).tolist() == [10]

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -173,9 +176,12 @@ def choose_windows(
     return sorted(chosen)
 
 
-def prepare_clip(path: Path, cache: Path, name: str, density: float, max_side: int, seed: int) -> Clip | None:
+def prepare_clip(path: Path, name: str, *, cache: Path, density: float, max_side: int, seed: int) -> Clip | None:
     """Decode one clip into the cache. None: there is nothing in it to learn motion from."""
-    frames = np.stack([shrink(image, max_side) for image in read_frames(path)])
+    decoded = [shrink(image, max_side) for image in read_frames(path)]
+    if len(decoded) <= min(SPANS):
+        return None
+    frames = np.stack(decoded)
     cut, duplicate = joints(frames)
     rng = np.random.default_rng([seed, len(frames)])
     windows: list[Window] = []
@@ -204,10 +210,12 @@ def prepare_clip(path: Path, cache: Path, name: str, density: float, max_side: i
     return Clip(name, tuple(windows))
 
 
-def prepare(folder: Path, cache: Path, *, density: float = 7, max_side: int = 960, seed: int = 0) -> None:
+def prepare(
+    folder: Path, cache: Path, *, density: float = 7, max_side: int = 960, seed: int = 0, processes: int = 1
+) -> None:
     """Decode every clip below `folder` into `cache`; nothing is done if the cache is there already.
 
-    density: windows a clip, times the root of its number of frames.
+    density: windows a clip, times the root of its number of frames. processes: clips at the same time.
     """
     index = cache / "index.json"
     if index.exists():
@@ -217,7 +225,13 @@ def prepare(folder: Path, cache: Path, *, density: float = 7, max_side: int = 96
         raise ArgumentError("data", str(folder), "a folder with videos, or with folders of pictures")
     cache.mkdir(parents=True, exist_ok=True)
     names = ["_".join(path.relative_to(folder).with_suffix("").parts) for path in found]
-    clips = [prepare_clip(p, cache, n, density, max_side, seed) for p, n in zip(found, names, strict=True)]
+    one = partial(prepare_clip, cache=cache, density=density, max_side=max_side, seed=seed)
+    if processes > 1:
+        # OpenCV and torch have threads, which do not survive a fork.
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            clips = list(pool.map(one, found, names))
+    else:
+        clips = list(map(one, found, names))
     index.write_text(json.dumps([asdict(clip) for clip in clips if clip]))
 
 
@@ -305,7 +319,9 @@ class Windows(Dataset[Sample]):
             stack, flow, t = stack[::-1], flow[[2, 3, 0, 1]], 1 - t
         if rng.random() < 0.5:  # other colours
             gain = rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.15, 3)
-            stack = (stack[:, rng.permutation(3)] * gain[:, None, None]).clip(0, 255).astype(np.uint8)
+            table = (np.arange(256) * gain[:, None]).clip(0, 255).astype(np.uint8)
+            order = rng.permutation(3)
+            stack = np.stack([table[k][stack[:, order[k]]] for k in range(3)], axis=1)
         picture0, between, picture1 = (torch.from_numpy(p.copy()) for p in stack)
         return Sample(
             picture0,

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -249,9 +250,10 @@ def train(config: Config, *, resume: bool = False) -> State:
         if last.exists() and not resume:
             raise ArgumentError("run", config.run, "a new folder; or --resume, to go on with the run in it")
         run.mkdir(parents=True, exist_ok=True)
-        prepare(Path(config.data), cache / "train", max_side=config.max_side, seed=config.seed)
+        ready = partial(prepare, seed=config.seed, processes=config.workers)
+        ready(Path(config.data), cache / "train", max_side=config.max_side)
         if config.validation:
-            prepare(Path(config.validation), cache / "validation", density=1.5, max_side=1920, seed=config.seed)
+            ready(Path(config.validation), cache / "validation", density=1.5, max_side=1920)
     process.wait()
 
     state, optimizer = begin(config, process), None
