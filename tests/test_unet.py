@@ -6,7 +6,7 @@ import oracle
 import pytest
 import torch
 
-from vs_slomo.unet import MULTIPLE, Down, UNet, Up, conv
+from vs_slomo.unet import MULTIPLE, Convolution, Down, UNet, Up
 
 
 def parameters(net, prefix="net"):
@@ -83,6 +83,6 @@ def test_sizes():
     assert Down(3, 5, 3)(torch.rand(2, 3, 8, 6)).shape == (2, 5, 4, 3)
     assert Up(4, 2)(torch.rand(1, 4, 3, 5), torch.rand(1, 2, 6, 10)).shape == (1, 2, 6, 10)
     for kernel in (3, 5, 7):
-        assert conv(2, 3, kernel)(torch.rand(1, 2, 9, 8)).shape == (1, 3, 9, 8)
+        assert Convolution(2, 3, kernel)(torch.rand(1, 2, 9, 8)).shape == (1, 3, 9, 8)
     net = UNet(6, 4, 1)
     assert net(torch.rand(2, 6, MULTIPLE, 3 * MULTIPLE)).shape == (2, 4, MULTIPLE, 3 * MULTIPLE)
