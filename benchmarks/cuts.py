@@ -99,14 +99,14 @@ def changed(small: dict[str, np.ndarray], number: int = 1000) -> dict[str, list[
         (a, then), b = small[one][k : k + 2], draw.choice(small[other])
         x, y, size, share = draw.uniform(0, 48), draw.uniform(0, 32), draw.uniform(5, 15), draw.uniform()
         lamp = 1.2 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * size**2))
-        noise = draw.normal(0, 10 / 255, (2, *a.shape))
+        noise = draw.normal(0, 4 / 255, (2, *a.shape))
         for kind, pair in {
             "splice": (a, b),
             "brighter by 1.1 to 1.7": (a, then * draw.uniform(1.1, 1.7)),
             "lamp": (a, then + lamp),
             "dissolve over 6 frames": (a + share * 5 / 6 * (b - a), then + (share * 5 / 6 + 1 / 6) * (b - then)),
             "fade over 12 frames": (a * (1 - share * 11 / 12), then * (11 / 12 - share * 11 / 12)),
-            "noise of 10/255": (a + noise[0], then + noise[1]),
+            "noise of 4/255": (a + noise[0], then + noise[1]),
         }.items():
             made.setdefault(kind, []).append((pair[0].clip(0, 1).astype("f"), pair[1].clip(0, 1).astype("f")))
     return made

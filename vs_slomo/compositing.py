@@ -17,7 +17,7 @@ from . import cuts, durations, formats, frames
 from .engine import Pair
 from .errors import ArgumentError
 from .model import Flows
-from .pairs import Options, Pairs, check_options, feed
+from .pairs import Moment, Options, Pairs, check_options, feed
 from .timing import Times, Timing
 from .warp import backwarp, pixel_grid, resize_field
 
@@ -70,7 +70,7 @@ def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **o
     return MotionClips(
         forward=forward,
         backward=layers.clip(vs.RGBS, layers.backward),
-        visibility=layers.clip(vs.GRAYS, lambda _n, pair: layers.visibility(pair, t), still=0.5, cut=0.5),
+        visibility=layers.clip(vs.GRAYS, lambda _moment, pair: layers.visibility(pair, t), still=0.5, cut=0.5),
         occluded=layers.clip(vs.GRAYS, layers.occluded, cut=1),
         revealed=layers.clip(vs.GRAYS, layers.revealed, cut=1),
         view=coloured(forward, span),
@@ -84,13 +84,14 @@ def shown(what: Shown, out: vs.VideoNode, clip: vs.VideoNode, times: Times, opti
     source frame, and how far from there to the next.
     """
     if what == "t":
-        told = out.std.ModifyFrame(out, lambda n, f: with_moment(f, *times.at(n)))
+        plan = feed(clip, times, options, options.cuts(clip))[-1]
+        told = out.std.ModifyFrame([out, plan], lambda n, f: with_moment(f[0], Moment.of(n, times, f[1])))
         return told.text.FrameProps(props=["SlomoFrame", "SlomoT"])
     layers = Layers(clip, times, options)
     if what == "flow":
         picture = coloured(layers.clip(vs.RGBS, layers.forward), None)
     else:
-        gray = layers.clip(vs.GRAYS, lambda n, pair: layers.visibility(pair, float(times.at(n)[1])), still=0.5, cut=0.5)
+        gray = layers.clip(vs.GRAYS, lambda moment, pair: layers.visibility(pair, float(moment.t)), still=0.5, cut=0.5)
         picture = vs.core.std.ShufflePlanes([gray] * 3, [0, 0, 0], vs.RGB)
     matrix = {} if out.format.color_family == vs.RGB else {"matrix": vs.MATRIX_BT709}
     return picture.resize.Bilinear(format=out.format.id, **matrix).std.CopyFrameProps(out, props=[cuts.NEXT, cuts.PREV])
@@ -102,14 +103,12 @@ class Layers:
     def __init__(self, clip: vs.VideoNode, times: Times, options: Options) -> None:
         self.times, self.size = times, (clip.height, clip.width)
         self.pairs, self.lock = Pairs(options), threading.Lock()
-        self.fed = feed(clip, times, options)
-        cut = options.cuts(clip)
-        if cut is not None:
-            cycle, period = times.period
-            self.fed.append(frames.select(cut, cycle, [times.at(n)[0] for n in range(period)], times.length))
+        self.fed = feed(clip, times, options, options.cuts(clip))
 
-    def clip(self, pixels: int, layer: Callable[[int, Pair], Tensor], still: float = 0, cut: float = 0) -> vs.VideoNode:
-        """Return a layer as a clip: frame n is layer(n, its pair), (1, C, H, W).
+    def clip(
+        self, pixels: int, layer: Callable[[Moment, Pair], Tensor], still: float = 0, cut: float = 0
+    ) -> vs.VideoNode:
+        """Return a layer as a clip: frame n is layer(its moment, its pair), (1, C, H, W).
 
         still, cut: the value where both frames are the same, and at a cut.
         """
@@ -122,11 +121,12 @@ class Layers:
                 formats.check_progressive(frame)
             flat = torch.full((1, out.format.num_planes, *self.size), still)
             with torch.inference_mode(), self.lock:
-                if len(f) % 2 and f[-1].props[cuts.NEXT]:
+                moment = Moment.of(n, self.times, f[-1])
+                if moment.cut:
                     made = flat.fill_(cut)
                 else:
-                    pair = self.pairs.get(self.times.at(n)[0], f)
-                    made = flat if pair is None else layer(n, pair)
+                    pair = self.pairs.get(moment, f)
+                    made = flat if pair is None else layer(moment, pair)
             frames.write_planes(out, range(out.format.num_planes), made)
             return out
 
@@ -140,19 +140,19 @@ class Layers:
         f01, f10 = (resize_field(f.float(), ratio, ratio) * ratio for f in pair.finer or pair.flows)
         return f01[..., :height, :width], f10[..., :height, :width]
 
-    def forward(self, _n: int, pair: Pair) -> Tensor:
+    def forward(self, _moment: Moment, pair: Pair) -> Tensor:
         """F01 and its length."""
         return with_length(self.flows(pair)[0])
 
-    def backward(self, _n: int, pair: Pair) -> Tensor:
+    def backward(self, _moment: Moment, pair: Pair) -> Tensor:
         """F10 and its length."""
         return with_length(self.flows(pair)[1])
 
-    def occluded(self, _n: int, pair: Pair) -> Tensor:
+    def occluded(self, _moment: Moment, pair: Pair) -> Tensor:
         """Frame 0's pixels that frame 1 does not show."""
         return occlusion(*self.flows(pair))
 
-    def revealed(self, _n: int, pair: Pair) -> Tensor:
+    def revealed(self, _moment: Moment, pair: Pair) -> Tensor:
         """Frame 1's pixels that frame 0 does not show."""
         return occlusion(*self.flows(pair)[::-1])
 
@@ -202,8 +202,8 @@ def coloured(flow: vs.VideoNode, span: float | None) -> vs.VideoNode:
     return blank.std.ModifyFrame([blank, flow], paint)
 
 
-def with_moment(frame: vs.VideoFrame, k: int, t: Fraction) -> vs.VideoFrame:
+def with_moment(frame: vs.VideoFrame, moment: Moment) -> vs.VideoFrame:
     """Return the frame, and as properties where it lies."""
     out = frame.copy()
-    out.props["SlomoFrame"], out.props["SlomoT"] = k, str(t)
+    out.props["SlomoFrame"], out.props["SlomoT"] = moment.first, str(moment.t)
     return out

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -188,7 +188,14 @@ def shared_engine(settings: Settings) -> Engine:
         return engine
 
 
-class PairCache:
+class Kept(Protocol):
+    """What takes memory."""
+
+    @property
+    def nbytes(self) -> int: ...  # noqa: D102
+
+
+class PairCache[P: Kept]:
     """The latest pairs, bounded in bytes; at least one is kept. For one thread at a time.
 
     None stands for a pair of identical frames.
@@ -196,12 +203,12 @@ class PairCache:
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self.limit = limit
-        self._pairs: OrderedDict[int, Pair | None] = OrderedDict()
+        self._pairs: OrderedDict[tuple[int, int], P | None] = OrderedDict()
 
-    def get(self, k: int, compute: Callable[[], Pair | None]) -> Pair | None:
-        """Return pair k, computed where it is not here."""
-        pair = self._pairs.pop(k) if k in self._pairs else compute()
-        self._pairs[k] = pair
-        while len(self._pairs) > 1 and sum(p.nbytes for p in self._pairs.values() if p) > self.limit:
+    def get(self, frames: tuple[int, int], compute: Callable[[], P | None]) -> P | None:
+        """Return the pair of two frames, by their numbers, computed where it is not here."""
+        pair = self._pairs.pop(frames) if frames in self._pairs else compute()
+        self._pairs[frames] = pair
+        while len(self._pairs) > 1 and sum(p.nbytes for p in self._pairs.values() if p is not None) > self.limit:
             self._pairs.popitem(last=False)
         return pair

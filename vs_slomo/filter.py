@@ -18,8 +18,9 @@ import vapoursynth as vs
 from torch import Tensor
 
 from . import compositing, cuts, durations, formats, frames, timing
+from . import dedupe as duplicates
 from .errors import ArgumentError
-from .pairs import Options, Pairs, check_options, feed
+from .pairs import Moment, Options, Pairs, check_options, feed
 from .timecodes import Timecodes, load
 
 LONGEST = 1 << 29
@@ -43,6 +44,8 @@ def slomo(
     sc_threshold: float = cuts.THRESHOLD,
     sc_action: str = "repeat",
     sc_clip: vs.VideoNode | None = None,
+    dedupe: bool | float | None = None,
+    max_gap: int = duplicates.MAX_GAP,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -71,6 +74,10 @@ def slomo(
         there, else `cuts.detect` with sc_threshold in [0, 1].
     sc_action: what is shown across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
     sc_clip: where cuts are sought, in place of the clip: a clip as long, whose frames' properties or pictures count.
+    dedupe: make frames that repeat the one before anew, between their neighbours (True, or a threshold in (0, 1], see
+        `dedupe.detect`), so that 8 or 12 drawings a second, 3:2 patterns and lost frames move evenly; with multi=1
+        the rate stays as it is. An output frame then looks at up to 2 · max_gap source frames, at two of them in full.
+    max_gap: pictures that stand for more than so many frames are left alone; 2 to 24.
     num_streams: how many new frames may be under way at once; None is 2 on a GPU, else 1.
     matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
         range). They change only what the networks see.
@@ -91,6 +98,8 @@ def slomo(
         sc_threshold=sc_threshold,
         sc_action=sc_action,
         sc_clip=sc_clip,
+        dedupe=dedupe,
+        max_gap=max_gap,
         num_streams=num_streams,
         matrix=matrix,
         range=range,
@@ -103,7 +112,14 @@ def slomo(
         return out if debug is None else compositing.shown(debug, out, clip, times, options)
 
     return multiplied(
-        clip, made, multi, fps_num=fps_num, fps_den=fps_den, timecodes=timecodes, slow_motion=slow_motion
+        clip,
+        made,
+        multi,
+        fps_num=fps_num,
+        fps_den=fps_den,
+        timecodes=timecodes,
+        slow_motion=slow_motion,
+        keep=options.dedupe is None,
     )
 
 
@@ -116,10 +132,12 @@ def multiplied(
     fps_den: int | None = None,
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
+    keep: bool = True,
 ) -> vs.VideoNode:
     """Return what is made of the clip at its new times, with its new rate or durations.
 
-    made: from the times to the clip of that many frames, as `interleave` does it. The rest is as in `slomo`.
+    made: from the times to the clip of that many frames, as `interleave` does it. keep: at a factor of 1, return
+    the clip as it is. The rest is as in `slomo`.
     """
     factor = timing.parse_multi(multi)
     rate = None if fps_num is None else timing.parse_rate(fps_num, fps_den)
@@ -134,7 +152,7 @@ def multiplied(
     if rate is not None and codes is not None:
         line = codes.at_rate(rate)
         return durations.timed(made(line), Timecodes.constant(line.length, rate))
-    if codes is None and factor == 1:
+    if codes is None and factor == 1 and keep:
         return clip
     if codes is None and clip.fps:
         codes = Timecodes.constant(clip.num_frames, clip.fps)
@@ -150,30 +168,41 @@ def multiplied(
 
 def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.VideoNode:
     """Return the originals and the new frames in their order: the whole graph."""
-    cycle, period = times.period
-    fed = feed(clip, times, options)
     cut = options.cuts(clip)
-    if cut is not None:
-        fed.append(frames.select(cut, cycle, [times.at(n)[0] for n in range(period)], times.length))
+    fed = feed(clip, times, options, cut)
     blank = clip.std.BlankClip(length=times.length, keep=True)
     new = [blank.std.ModifyFrame(fed, NewFrames(times, options)) for _ in range(options.streams)]
-    return picked(fed[0], new, cut, times)
+    return picked(fed[0], new, cut, times, None if options.dedupe is None else fed[-1])
 
 
 def picked(
-    originals: vs.VideoNode, new: Sequence[vs.VideoNode], cut: vs.VideoNode | None, times: timing.Times
+    originals: vs.VideoNode,
+    new: Sequence[vs.VideoNode],
+    cut: vs.VideoNode | None,
+    times: timing.Times,
+    plan: vs.VideoNode | None = None,
 ) -> vs.VideoNode:
     """Return, of clips as long as the output, the originals where t is 0 and elsewhere one of the new frames.
 
     new: one clip for every stream. cut: as `cuts.detect` returns it, for the properties of the output's own cuts.
+    plan: as `dedupe.plan` returns it, where t is known only when a frame is asked for.
     """
-    # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
-    streams, (_, period) = len(new), times.period
-    choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
-    span = min(streams * period, times.length)
     # A pair's frames all come from one stream, so that its flow is found once.
-    taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in enumerate(map(times.at, range(span)))]
-    out = frames.select(choices, span * (streams + 1), taken, times.length)
+    streams, (_, period) = len(new), times.period
+    if plan is None:
+        # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
+        choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
+        span = min(streams * period, times.length)
+        moments = enumerate(map(times.at, range(span)))
+        taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in moments]
+        out = frames.select(choices, span * (streams + 1), taken, times.length)
+    else:
+
+        def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+            moment = Moment.of(n, times, f)
+            return new[moment.first % streams] if moment.t else originals
+
+        out = originals.std.FrameEval(choose, plan, [originals, *new])
     if cut is None:
         return out.std.RemoveFrameProps([cuts.NEXT, cuts.PREV])
     return cuts.mark(out, cut, times)
@@ -186,20 +215,21 @@ class NewFrames:
         self.times, self.pairs = times, Pairs(options)
 
     def __call__(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        """Return new frame n from frames k and k + 1 of each input, and the cut between them."""
-        (k, t), (a, b) = self.times.at(n), f[:2]
+        """Return new frame n from both frames of each input, and from what `feed` tells of its moment."""
+        moment, (a, b) = Moment.of(n, self.times, f[-1]), f[:2]
+        t = float(moment.t)
         formats.check_progressive(a)
         formats.check_progressive(b)
-        out = frames.new_frame(a if t <= timing.HALF else b)
-        if len(f) % 2 and f[-1].props[cuts.NEXT]:
+        out = frames.new_frame(a if t <= 0.5 else b)
+        if moment.cut:
             if self.pairs.options.sc_action == "blend":
-                fill(out, a, b, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, float(t)))
+                fill(out, a, b, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, t))
             return out
         with torch.inference_mode():
-            pair = self.pairs.get(k, f)
+            pair = self.pairs.get(moment, f)
             if pair is not None:
                 engine = self.pairs.engine
-                fill(out, a, b, partial(engine.render, engine.motion(pair, float(t))))
+                fill(out, a, b, partial(engine.render, engine.motion(pair, t)))
         return out
 
 

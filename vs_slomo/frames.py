@@ -11,6 +11,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from .errors import FormatError
+from .timing import Times
 from .unet import MULTIPLE
 
 LONGEST, CHUNK = 4000, 500
@@ -43,9 +44,24 @@ def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) 
     ]
 
 
+def along(clip: vs.VideoNode, times: Times) -> vs.VideoNode:
+    """Return, for each output frame, the frame k of the clip that `times` gives."""
+    cycle, period = times.period
+    return select(clip, cycle, [times.at(n)[0] for n in range(period)], times.length)
+
+
+def shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
+    """Return the clip whose frame k is frame k + offset; the first and the last one are repeated."""
+    last = clip.num_frames - 1
+    offset = max(-last, min(offset, last))
+    if offset > 0:
+        return clip[offset:] + clip[-1].std.Loop(offset)
+    return clip[0].std.Loop(-offset) + clip[:offset] if offset < 0 else clip
+
+
 def following(clip: vs.VideoNode) -> vs.VideoNode:
     """Return the clip whose frame k is frame k + 1; the last one is repeated."""
-    return clip[1:] + clip[-1] if clip.num_frames > 1 else clip
+    return shifted(clip, 1)
 
 
 def plane_groups(video_format: vs.VideoFormat) -> tuple[PlaneGroup, ...]:

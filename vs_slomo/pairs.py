@@ -3,18 +3,22 @@
 clip, k, k+1 +- native planes, untouched -------------------------+
              +- network_clip: YUV, RGB or GRAY at the networks' size +- Pairs: the flow, found once -> Pair
              +- gray_clip, full size, for classical flow -----------+
+             +- cuts, duplicates: tiny clips of decisions ----------+-> Moment
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import vapoursynth as vs
 
 from . import cuts, formats, frames, weights
+from . import dedupe as duplicates
 from .engine import (
     Engine,
     Pair,
@@ -30,6 +34,7 @@ from .errors import ArgumentError
 from .timing import Times
 
 SC_ACTIONS = ("repeat", "blend")
+GAPS = range(2, 25)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,8 @@ class Options:
     """What every function that moves frames can be told: checked, nothing loaded yet.
 
     sc_threshold: None where cuts are no matter. sc_clip: where they are sought, in place of the clip itself.
-    sc_action: one of SC_ACTIONS. streams: nodes that work side by side.
+    sc_action: one of SC_ACTIONS. dedupe: the threshold, or None. max_gap: see `dedupe.place`.
+    streams: nodes that work side by side.
     matrix, range: what counts where a frame says nothing.
     """
 
@@ -45,6 +51,8 @@ class Options:
     sc_threshold: float | None
     sc_clip: vs.VideoNode | None
     sc_action: str
+    dedupe: float | None
+    max_gap: int
     streams: int
     matrix: int | None
     range: int | None
@@ -71,6 +79,8 @@ def check_options(
     sc_threshold: float = cuts.THRESHOLD,
     sc_action: str = "repeat",
     sc_clip: vs.VideoNode | None = None,
+    dedupe: bool | float | None = None,
+    max_gap: int = duplicates.MAX_GAP,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -94,6 +104,14 @@ def check_options(
             raise ArgumentError("sc_clip", sc_clip, "None or a vapoursynth.VideoNode of one format")
         if not sc:
             raise ArgumentError("sc_clip", sc_clip, "not together with sc=False")
+    if dedupe in (None, False):
+        dedupe = None
+    elif dedupe is True:
+        dedupe = duplicates.THRESHOLD
+    elif isinstance(dedupe, str) or not 0 < dedupe <= 1:
+        raise ArgumentError("dedupe", dedupe, "None, True or a threshold in (0, 1]")
+    if isinstance(max_gap, bool) or max_gap not in GAPS:
+        raise ArgumentError("max_gap", max_gap, f"an integer from {GAPS[0]} to {GAPS[-1]}")
     streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
     if isinstance(streams, bool) or not isinstance(streams, int) or streams < 1:
         raise ArgumentError("num_streams", num_streams, "None or an integer of at least 1")
@@ -104,21 +122,51 @@ def check_options(
         sc_threshold=sc_threshold if sc else None,
         sc_clip=sc_clip,
         sc_action=sc_action,
+        dedupe=dedupe,
+        max_gap=max_gap,
         streams=streams,
         matrix=formats.check_matrix(matrix),
         range=range,
     )
 
 
-def feed(clip: vs.VideoNode, times: Times, options: Options) -> list[vs.VideoNode]:
-    """Return what `Pairs` wants to see for each output frame: frames k and k + 1 of each of its inputs."""
+class Moment(NamedTuple):
+    """Where an output frame lies: t in [0, 1) of the way from source frame `first` to `second`, across a cut or not."""
+
+    first: int
+    second: int
+    t: Fraction
+    cut: bool
+
+    @classmethod
+    def of(cls, n: int, times: Times, told: vs.VideoFrame) -> Moment:
+        """Return output frame n's. told: from the last of the clips that `feed` returns."""
+        (k, t), props = times.at(n), told.props
+        if duplicates.FIRST not in props:
+            return cls(k, k + 1, t, bool(props[cuts.NEXT]))
+        first, second, t = duplicates.planned(props)
+        return cls(k + first, k + second, t, (first, second) == (0, 1) and bool(props[cuts.NEXT]))
+
+
+def feed(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode | None) -> list[vs.VideoNode]:
+    """Return what is needed for each output frame: both frames of each of the inputs of `Pairs`, and its `Moment`.
+
+    cut: what `Options.cuts` returned.
+    """
     settings = options.settings
     inputs = [clip, formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.range)]
     if settings.flow == "dis":
         inputs.append(formats.gray_clip(clip))
-    cycle, period = times.period
-    first = [times.at(n)[0] for n in range(period)]
-    return [frames.select(x, cycle, first, times.length) for clip_ in inputs for x in (clip_, frames.following(clip_))]
+    if cut is None:
+        cut = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=clip.num_frames, keep=True)
+        cut = cut.std.SetFrameProps(**{cuts.NEXT: 0})
+    if options.dedupe is None:
+        both = [x for clip_ in inputs for x in (clip_, frames.following(clip_))]
+        return [frames.along(x, times) for x in (*both, cut)]
+    decided = duplicates.detect(clip, options.dedupe).std.CopyFrameProps(cut, props=[cuts.NEXT])
+    plan = duplicates.plan(times, decided, options.max_gap)
+    ends = (duplicates.FIRST, duplicates.SECOND)
+    return [*(duplicates.pick(x, times, plan, end, options.max_gap) for x in inputs for end in ends), plan]
 
 
 class Pairs:
@@ -126,16 +174,16 @@ class Pairs:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.cache = PairCache()
+        self.cache: PairCache[Pair] = PairCache()
 
     @cached_property
     def engine(self) -> Engine:
         """Loaded with the first frame that needs it, not with the script."""
         return shared_engine(self.options.settings)
 
-    def get(self, k: int, f: list[vs.VideoFrame]) -> Pair | None:
-        """Return pair k, from the frames that `feed` gives; None where there is nothing to move."""
-        return self.cache.get(k, lambda: self.find(f))
+    def get(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
+        """Return the moment's pair, from the frames that `feed` gives; None where there is nothing to move."""
+        return self.cache.get(moment[:2], lambda: self.find(f))
 
     def find(self, f: list[vs.VideoFrame]) -> Pair | None:
         """Find a pair's flow; None where both frames are the same."""
