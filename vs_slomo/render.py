@@ -229,9 +229,11 @@ def encode(
     if conversion:
         clip = clip.resize.Bicubic(**conversion)
     props = clip.get_frame(0).props
+    colours = colour_arguments(props)
     picture = [
         *("-c:v", name, "-pix_fmt", pixel_format, *quality(name, crf, preset)),
-        *(*colour_arguments(props), *hdr_arguments(name, props), *container_arguments(name, ending), *options),
+        *(*colours, *aspect_arguments(props), *hdr_arguments(name, props)),
+        *(*container_arguments(name, ending), *options),
     ]
     lasts = clip.num_frames / clip.fps
     partial = output.with_name(f"{output.stem}.partial{output.suffix}")
@@ -239,7 +241,8 @@ def encode(
 
         def run_with(clip: vs.VideoNode, tracks: Tracks | None, progress: Progress | None) -> None:
             inputs, maps = track_arguments(tracks, lasts, ending, Path(folder)) if tracks else ([], [])
-            feed([*raw_input(clip), *inputs, "-map", "0:v", *maps, *picture, str(partial)], clip, progress)
+            raw = [*colours, *raw_input(clip)]
+            feed([*raw, *inputs, "-map", "0:v", *maps, *picture, str(partial)], clip, progress)
 
         try:
             run_with(clip.std.BlankClip(length=1), tracks and replace(tracks, duration=REHEARSAL), None)
@@ -374,28 +377,28 @@ def quality(name: str, crf: float | None, preset: str | None) -> list[str]:
 
 
 def colour_arguments(props: Mapping[str, Any]) -> list[str]:
-    """Return the arguments that tell colours and sample aspect ratio, which raw frames do not.
+    """Return the arguments that tell colours, which raw frames do not.
 
-    Both on the frames and on the encoder: which of them counts depends on ffmpeg's version.
+    They stand before the input and before the output: which of them counts depends on ffmpeg's version.
     """
-    frames, encoder_ = [], []
+    arguments = []
     for name, tag in (("colorspace", "_Matrix"), ("color_primaries", "_Primaries"), ("color_trc", "_Transfer")):
         if (value := props.get(tag, UNSPECIFIED)) not in (UNSPECIFIED, 0):
-            frames.append(f"{name}={int(value)}")
-            encoder_ += [f"-{name}", str(int(value))]
+            arguments += [f"-{name}", str(int(value))]
     if "_Range" in props:
-        name = "pc" if props["_Range"] else "tv"
-        frames.append(f"range={name}")
-        encoder_ += ["-color_range", name]
+        arguments += ["-color_range", "pc" if props["_Range"] else "tv"]
     if "_ChromaLocation" in props:
-        encoder_ += ["-chroma_sample_location", str(int(props["_ChromaLocation"]) + 1)]
-    filters = [f"setparams={':'.join(frames)}"] if frames else []
-    if props.get("_SARNum") and props.get("_SARDen"):
-        filters.append(f"setsar={props['_SARNum']}/{props['_SARDen']}")
-    return (["-vf", ",".join(filters)] if filters else []) + encoder_
+        arguments += ["-chroma_sample_location", str(int(props["_ChromaLocation"]) + 1)]
+    return arguments
 
 
 UNSPECIFIED = 2
+
+
+def aspect_arguments(props: Mapping[str, Any]) -> list[str]:
+    """Return the arguments that tell the sample aspect ratio."""
+    sar = props.get("_SARNum"), props.get("_SARDen")
+    return ["-vf", f"setsar={sar[0]}/{sar[1]}"] if all(sar) else []
 
 
 @dataclass(frozen=True)
