@@ -88,6 +88,31 @@ def test_script(video, shifting_model, capsys):
     compile(printed, "script", "exec")
 
 
+def test_a_curve_and_its_shutter(tmp_path, capsys, video, shifting_model):
+    (curve := tmp_path / "ramp.txt").write_text("0 0\n4 6\n")
+    options = (
+        "--model",
+        shifting_model,
+        "--curve",
+        curve,
+        "--unit",
+        "frames",
+        "--shutter",
+        "5",
+        "--shutter-angle",
+        "90",
+    )
+    assert main(["script", str(video), *map(str, options)]) == 0
+    printed = capsys.readouterr().out
+    told = f"curve={str(curve)!r}, unit='frames', shutter=5, shutter_angle=90.0)\n"
+    assert f"clip = retime(clip, model={str(shifting_model)!r}, {told}" in printed
+    said = fails(capsys, "script", video, "--shutter", "5")
+    assert said == "vs-slomo: curve: got None, allowed: a file of keyframes, where --unit or --shutter are given\n"
+    assert "multi: got 3, allowed: not together with a curve" in fails(
+        capsys, "script", video, *options, "--multi", "3"
+    )
+
+
 def test_the_well_known_ports_call_is_explained(capsys):
     """eval.py INPUT --checkpoint C --output O --scale 4."""
     said = fails(capsys, "render", "in.mp4", "--checkpoint", "SuperSloMo.ckpt", "--output", "out.mp4", "--scale", "4")

@@ -19,6 +19,7 @@ from vs_slomo.container import Stream, ffmpeg, probe
 from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.render import Tracks, encodable, encode, graph, parse_span, render, subtitle_codec
 from vs_slomo.source import source
+from vs_slomo.timecodes import Timecodes
 
 core = vs.core
 VSPIPE = Path(sys.executable).with_name("vspipe.exe" if sys.platform == "win32" else "vspipe")
@@ -70,7 +71,7 @@ def in_rgb(clip):
 
 def luma(clip):
     """Every frame's first plane."""
-    return [np.asarray(f[0]).astype(float) for f in clip.frames()]
+    return np.array([np.asarray(f[0]) for f in clip.frames()], float)
 
 
 # --- encode -----------------------------------------------------------------------------------------------------------
@@ -355,14 +356,14 @@ esac
     ],
 )
 def test_spans(text, span):
-    assert parse_span(text, clip_of(length=48)) == span
+    assert parse_span(text, Timecodes.constant(48, Fraction(24))) == span
 
 
 @pytest.mark.parametrize("text", ["", "5", "7:3", "3:3", "0:49", "-3:7", "a:b", "1:2:3", "48:"])
 def test_bad_spans(text):
     allowed = re.escape('allowed: "A:B" with 0 <= A < B <= 48, or seconds as in "0.5s:2s"')
     with pytest.raises(ArgumentError, match=f"range: got '{text}', {allowed}"):
-        parse_span(text, clip_of(length=48))
+        parse_span(text, Timecodes.constant(48, Fraction(24)))
 
 
 # --- render -----------------------------------------------------------------------------------------------------------
@@ -555,3 +556,82 @@ def test_vspipe_makes_of_the_script_what_render_encodes(film, shifting_model, tm
     mine = b"".join(bytes(chunk) for frame in made.clip.frames() for chunk in frame.readchunks())
     assert piped.stdout == mine
     assert made.clip.num_frames == 9
+
+
+# --- variable rates and curves ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """Two seconds at 20 fps, of which every fourth frame is missing, with clicks."""
+    path = tmp_path_factory.mktemp("uneven") / "uneven.mkv"
+    clicks = f"aevalsrc='lt(mod(t,0.5),0.02)*sin(2*PI*880*t)':duration=2:sample_rate={media.RATE}"
+    return media.picture(
+        path,
+        *("-map", "0:v", "-map", "1:a", "-vf", "select='not(eq(mod(n,4),1))'", "-fps_mode", "vfr", "-c:a", "flac"),
+        rate=20,
+        seconds=2,
+        before=("-f", "lavfi", "-i", clicks),
+    )
+
+
+KEPT = [n for n in range(40) if n % 4 != 1]
+
+
+def test_a_variable_rate_becomes_constant_with_every_frame_at_its_moment(tmp_path, uneven, cheap):
+    assert probe(uneven).variable
+    path = render(uneven, tmp_path / "x.mkv", fps_num=20, **cheap)
+    made, given = source(path), source(uneven)
+    assert (made.num_frames, made.fps) == (40, 20)
+    graphed = graph(uneven, fps_num=20, model=cheap["model"]).clip
+    for k, n in enumerate(KEPT):
+        assert np.asarray(graphed.get_frame(n)[0]).tobytes() == np.asarray(given.get_frame(k)[0]).tobytes()
+    assert np.abs(luma(made)[KEPT] - luma(given)).mean() < 1.5
+    assert media.clicks(path) == pytest.approx([0, *media.CLICKS], abs=0.012)
+
+
+@pytest.mark.parametrize("slow_motion", [False, True])
+def test_a_factor_for_a_variable_rate(tmp_path, uneven, cheap, slow_motion):
+    path = render(uneven, tmp_path / "x.mkv", multi=2, slow_motion=slow_motion, **cheap)
+    rate, stretch = probe(uneven).rate, 2 if slow_motion else 1
+    made = source(path)
+    assert made.num_frames == int(2 * 2 * rate)
+    assert float(made.num_frames / made.fps) == pytest.approx(2 * stretch, abs=0.07)
+    assert media.clicks(path) == pytest.approx([0, *(stretch * x for x in media.CLICKS)], abs=0.03)
+
+
+def test_a_part_of_a_variable_file_in_seconds(tmp_path, uneven, cheap):
+    path = render(uneven, tmp_path / "x.mkv", fps_num=20, span="0.4s:1.2s", **cheap)
+    made, given = source(path), source(uneven)
+    assert made.num_frames == 16
+    assert np.abs(luma(made)[0] - luma(given)[KEPT.index(8)]).mean() < 1.5
+    assert media.clicks(path) == pytest.approx([0.1, 0.6], abs=0.012)
+
+
+def test_the_script_of_a_variable_file(uneven, cheap):
+    made = graph(uneven, multi=2, span="3:30", slow_motion=True, model=cheap["model"])
+    rate = probe(uneven).rate
+    assert f"codes = source_timecodes('{uneven}')\nclip = clip[3:30]\ncodes = codes[3:30]\n" in made.script
+    assert f"slomo(clip, model={str(cheap['model'])!r}, timecodes=codes, fps_num={2 * rate.numerator}," in made.script
+    assert f"clip.std.AssumeFPS(fpsnum={rate.numerator}, fpsden={rate.denominator})" in made.script
+
+
+def test_a_curve_from_a_file(tmp_path, film, cheap):
+    curve = tmp_path / "ramp.txt"
+    curve.write_text("0 0\n5 10\n10 5\n")
+    path = render(film, tmp_path / "x.mkv", curve=str(curve), unit="frames", **cheap)
+    made, given = source(path), source(film)
+    assert (made.num_frames, made.fps) == (10, 10)
+    assert np.abs(luma(made) - luma(given)[[0, 2, 4, 6, 8, 10, 9, 8, 7, 6]]).mean((1, 2)).max() < 1.5
+    assert not probe(path).of_kind("audio")
+    script = graph(film, curve=str(curve), unit="frames", model=cheap["model"]).script
+    assert "from vs_slomo import retime, source\n" in script
+    assert f"clip = retime(clip, curve={str(curve)!r}, unit='frames', " in script
+
+
+def test_what_does_not_go_with_a_curve(tmp_path, film):
+    for audio in ("copy", "stretch"):
+        with pytest.raises(ArgumentError, match=f"audio: got '{audio}', allowed: drop with a curve"):
+            render(film, tmp_path / "x.mkv", curve=[(0, 0), (1, 1)], audio=audio)
+    with pytest.raises(ArgumentError, match="multi: got 3, allowed: not together with a curve"):
+        render(film, tmp_path / "x.mkv", curve=[(0, 0), (1, 1)], multi=3)

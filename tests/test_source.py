@@ -15,7 +15,7 @@ from conftest import shared_path
 
 from vs_slomo.container import probe
 from vs_slomo.errors import ArgumentError, SourceError
-from vs_slomo.source import CHROMA, FILTERS, Missing, cache_dir, oriented, source
+from vs_slomo.source import CHROMA, FILTERS, Missing, cache_dir, oriented, source, source_timecodes
 
 
 @pytest.fixture(autouse=True)
@@ -177,9 +177,7 @@ def test_a_variable_rate_is_announced(tmp_path, name, caplog):
     with caplog.at_level(logging.WARNING):
         clip = source(path, name)
     assert (clip.num_frames, clip.fps) == (10, Fraction(9000, 1200))
-    assert (
-        "jump.mkv: variable frame rate; taken at its average of 7.500 fps, so frames are off by up to 1" in caplog.text
-    )
+    assert "jump.mkv: variable frame rate; at its average of 7.500 fps, frames are off by up to 1" in caplog.text
 
 
 def test_a_steady_rate_is_not(video, caplog):
@@ -302,3 +300,34 @@ def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch, video):
     monkeypatch.setenv("VS_SLOMO_HOME", str(tmp_path / "file"))
     assert cache_dir() == Path(__import__("tempfile").gettempdir())
     assert source(video).num_frames == 3
+
+
+# --- timecodes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name", ["rooftop_1080p_10bit.mp4", "building_pan_1080p_10bit.mp4", "phone_518x488.mp4", "bear_240p.webm"]
+)
+def test_times_are_those_that_bestsource_decodes(name):
+    path = shared_path("data", "test", name)
+    codes = source_timecodes(path)
+    told = vs.core.bs.VideoSource(str(path), cachemode=0, exporttimestamps=True)
+    unit = Fraction(told["timebasenum"], told["timebaseden"])
+    moments = [(int(t) - int(told["timestamps"][0])) * unit for t in told["timestamps"]]
+    assert [codes.time(Fraction(k)) for k in range(codes.frames)] == moments
+
+
+def test_a_phones_frames_last_as_long_as_they_do():
+    codes = source_timecodes(shared_path("data", "test", "rooftop_1080p_10bit.mp4"))
+    lasts = [round(float(d) * 1000) for d in codes.durations()]
+    assert (codes.frames, codes.unit) == (28, Fraction(1, 90000))
+    assert sorted(set(lasts)) == [33, 52, 100]
+    # Behind its edit list, the other one is all but constant: one frame of 35 ms among those of 33.3.
+    codes = source_timecodes(shared_path("data", "test", "building_pan_1080p_10bit.mp4"))
+    assert sorted(set(codes.durations())) == [Fraction(20, 600), Fraction(21, 600)]
+
+
+def test_milliseconds_are_a_rounding_and_a_frame_is_not(tmp_path):
+    assert source_timecodes(media.picture(tmp_path / "x.mkv", rate=30)).rounding == Fraction(1, 2000)
+    assert source_timecodes(media.picture(tmp_path / "x.avi", rate=30)).rounding == 0

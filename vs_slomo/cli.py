@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from . import weights
 from .errors import ArgumentError, SlomoError
+from .timing import read_rate
 
 Commands = argparse._SubParsersAction  # noqa: SLF001  # argparse has no public name for it
 
@@ -157,6 +158,13 @@ def add_graph_options(command: argparse.ArgumentParser) -> None:
         metavar="A:B",
         help="the frames to take, B not among them, or seconds: 100:250, 1.5s:4s, 100:",
     )
+    curve = command.add_argument_group("retiming")
+    curve.add_argument(
+        "--curve", metavar="FILE", help="keyframes in place of --multi: output time, source time, linear|hold|smooth"
+    )
+    curve.add_argument("--unit", choices=("seconds", "frames"), help="what its times count (default: seconds)")
+    curve.add_argument("--shutter", type=int, metavar="N", help="moments that are averaged, an odd number (default: 1)")
+    curve.add_argument("--shutter-angle", type=float, metavar="DEG", help="how long the shutter is open (default: 180)")
     command.add_argument("--source", choices=("ffms2", "bs", "lsmas", "pyffms2"), help="the source filter")
     command.add_argument(
         "--codec", default="x264", help="x264 (default), x265, av1, vp9, prores or an encoder of ffmpeg"
@@ -179,13 +187,11 @@ def factor(text: str) -> int | str:
 
 
 def frame_rate(text: str) -> Fraction:
-    """Read "60", "60000/1001", or a rate over 1.001 as it is commonly written: "59.94", "23.976"."""
+    """Read a rate, as `timing.read_rate` does."""
     try:
-        rate = Fraction(text)
+        return read_rate(text)
     except ZeroDivisionError as error:
         raise argparse.ArgumentTypeError(f"{text} divides by zero") from error
-    ntsc = Fraction(round(rate) * 1000, 1001)
-    return ntsc if "." in text and abs(rate - ntsc) < 0.005 else rate
 
 
 def graph_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -197,8 +203,11 @@ def graph_options(arguments: argparse.Namespace) -> dict[str, Any]:
             "1, 1/2, 1/4 or 1/8: it is the resolution of the networks here; "
             f"for {arguments.scale:g} times the frames: --multi {arguments.scale:g} --slow-motion",
         )
+    if arguments.curve is None and (arguments.unit or arguments.shutter or arguments.shutter_angle):
+        raise ArgumentError("curve", None, "a file of keyframes, where --unit or --shutter are given")
     names = ("source", "codec", "multi", "model", "scale", "flow", "device", "precision", "sc_threshold", "num_streams")
-    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    retiming = ("curve", "unit", "shutter", "shutter_angle")
+    options = {name: value for name in names + retiming if (value := getattr(arguments, name)) is not None}
     if arguments.fps is not None:
         options |= {"fps_num": arguments.fps.numerator, "fps_den": arguments.fps.denominator}
     options |= {"slow_motion": True} if arguments.slow_motion else {}

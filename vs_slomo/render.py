@@ -26,7 +26,9 @@ from .container import Container, Stream, ffmpeg, last_lines, probe, run
 from .errors import ArgumentError, RenderError
 from .filter import slomo
 from .formats import planar_formats
+from .retiming import retime
 from .source import open_container
+from .timecodes import Timecodes
 from .timing import parse_multi
 
 log = logging.getLogger("vs_slomo")
@@ -83,10 +85,11 @@ def render(
 ) -> Path:
     """Make a video file from a video file, with its sound, subtitles, chapters, attachments and tags.
 
-    interpolation: arguments of `slomo`: multi, fps_num and fps_den, slow_motion, model, ...
+    interpolation: arguments of `slomo`: multi, fps_num and fps_den, slow_motion, model, ...; or with a curve, those of
+        `retime`. A file with a variable rate gets a constant one, and its frames are met at their true moments.
     source: the source filter (see `source`). span: "A:B", the frames to take (see `parse_span`).
     audio: "copy" where the duration holds, "stretch" (encoded, and slowed down with its pitch kept) or "drop"; None
-        copies where the duration holds, and stretches where it does not.
+        copies where the duration holds, and stretches where it does not. Nothing but the picture follows a curve.
     codec, crf, preset, options, overwrite, progress: see `encode`.
 
     Raises ArgumentError, SourceError, FormatError, WeightsError or RenderError before anything costly starts, and
@@ -96,11 +99,14 @@ def render(
     if Path(input).exists() and output.exists() and output.samefile(input):
         raise ArgumentError("output", str(output), "another file than the input")
     slow_motion = interpolation.get("slow_motion", False)
-    audio = audio or ("stretch" if slow_motion else "copy")
+    curve = interpolation.get("curve")
+    audio = audio or ("drop" if curve is not None else "stretch" if slow_motion else "copy")
     if audio not in get_args(Audio):
         raise ArgumentError("audio", audio, f"one of {', '.join(get_args(Audio))}")
     if audio == "copy" and slow_motion:
         raise ArgumentError("audio", audio, "stretch or drop in slow motion, which lasts longer than its sound")
+    if audio != "drop" and curve is not None:
+        raise ArgumentError("audio", audio, "drop with a curve, which sound does not follow")
     encoder_formats(codec)
     made = graph(input, source=source, span=span, codec=codec, **interpolation)
     tracks = Tracks(file=made.file, start=made.start, duration=made.duration, stretch=made.stretch, audio=audio)
@@ -111,7 +117,7 @@ def render(
         crf=crf,
         preset=preset,
         options=options,
-        tracks=tracks,
+        tracks=tracks if curve is None else None,
         overwrite=overwrite,
         progress=progress,
     )
@@ -128,56 +134,78 @@ def graph(
     """Return the clip that `render` encodes, and the script that makes it; no frame is made."""
     file = probe(input)
     clip = open_container(file, source)
-    first, last = parse_span(span, clip)
-    whole = (first, last) == (0, clip.num_frames)
+    name = repr(str(file.path.absolute()))
     chosen = "" if source is None else f", source={source!r}"
-    lines = [f"clip = source({str(file.path.absolute())!r}{chosen})"]
-    duration = None if whole else (last - first) / clip.fps
+    lines = [f"clip = source({name}{chosen})"]
+    codes = Timecodes.constant(clip.num_frames, clip.fps)
+    variable = file.variable and len(file.times) == clip.num_frames  # else the source filter has dropped frames
+    if variable:
+        log.info("%s: variable frame rate; every frame is met at its own moment", file.path.name)
+        codes = file.timecodes
+        lines.append(f"codes = source_timecodes({name})")
+    first, last = parse_span(span, codes)
+    whole = (first, last) == (0, clip.num_frames)
     if not whole:
-        clip = clip[first:last]
-        lines.append(f"clip = clip[{first}:{last}]")
+        clip, codes = clip[first:last], codes[first:last]
+        lines += [f"{part} = {part}[{first}:{last}]" for part in ("clip", "codes")[: 1 + variable]]
     given = {name: value for name, value in interpolation.items() if value is not None}
-    clip = slomo(clip, **given)
-    lines.append(f"clip = slomo({', '.join(['clip', *(f'{name}={literal(x)}' for name, x in given.items())])})")
+    rate, stretch = clip.fps, parse_multi(given.get("multi", 2)) if given.get("slow_motion") else Fraction(1)
+    function = slomo if "curve" not in given else retime
+    for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
+        raise ArgumentError(also, given[also], "not together with a curve")
+    if variable:
+        given["timecodes"] = codes
+        if function is slomo and "fps_num" not in given:
+            target = rate * parse_multi(given.pop("multi", 2))
+            given |= {"fps_num": target.numerator, "fps_den": target.denominator}
+            given.pop("slow_motion", None)
+    clip = function(clip, **given)
+    lines.append(f"clip = {function.__name__}({', '.join(['clip', *(f'{n}={literal(x)}' for n, x in given.items())])})")
+    if variable and stretch != 1:
+        clip = clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
+        lines.append(f"clip = clip.std.AssumeFPS(fpsnum={rate.numerator}, fpsden={rate.denominator})")
     _, conversion = encodable(clip, codec)
     if conversion:
         clip = clip.resize.Bicubic(**conversion)
         lines.append(
             f"clip = clip.resize.Bicubic({', '.join(f'{name}={literal(x)}' for name, x in conversion.items())})"
         )
-    head = ["import vapoursynth as vs", "", "from vs_slomo import slomo, source", ""]
+    used = sorted({function.__name__, "source", *(["source_timecodes"] if variable else [])})
+    head = ["import vapoursynth as vs", "", f"from vs_slomo import {', '.join(used)}", ""]
     return Graph(
         clip=clip,
         script="\n".join([*head, *lines, "clip.set_output()", ""]),
         file=file,
         start=int(file.times[min(first, len(file.times) - 1)]) * file.time_base,
-        duration=duration,
-        stretch=parse_multi(given.get("multi", 2)) if given.get("slow_motion") else Fraction(1),
+        duration=None if whole else codes.duration,
+        stretch=stretch,
     )
 
 
 def literal(value: object) -> str:
     """Return an argument as it is written in a script."""
+    if isinstance(value, Timecodes):
+        return "codes"
     if isinstance(value, vs.PresetVideoFormat):
         return f"vs.{value.name}"
     return repr(str(value)) if isinstance(value, Fraction | os.PathLike) else repr(value)
 
 
-def parse_span(text: str, clip: vs.VideoNode) -> tuple[int, int]:
+def parse_span(text: str, codes: Timecodes) -> tuple[int, int]:
     """Return the first frame of "A:B" and the one behind the last, as in a slice of Python.
 
     A and B are frame numbers, or seconds as in "1.5s:4s"; what is left out is the start or the end.
     Raises ArgumentError.
     """
-    allowed = f'"A:B" with 0 <= A < B <= {clip.num_frames}, or seconds as in "0.5s:2s"'
+    allowed = f'"A:B" with 0 <= A < B <= {codes.frames}, or seconds as in "0.5s:2s"'
     found = re.fullmatch(r"(?:(\d+)|(\d*\.?\d+)s)?:(?:(\d+)|(\d*\.?\d+)s)?", text.replace(" ", ""))
     if not found:
         raise ArgumentError("range", text, allowed)
     ends = []
-    for (frame, seconds), default in zip((found.groups()[:2], found.groups()[2:]), (0, clip.num_frames), strict=True):
-        ends.append(int(frame) if frame else round(Fraction(seconds) * clip.fps) if seconds else default)
+    for (frame, seconds), default in zip((found.groups()[:2], found.groups()[2:]), (0, codes.frames), strict=True):
+        ends.append(int(frame) if frame else round(codes.position(Fraction(seconds))) if seconds else default)
     first, last = ends
-    if not first < last <= clip.num_frames:
+    if not first < last <= codes.frames:
         raise ArgumentError("range", text, allowed)
     return first, last
 

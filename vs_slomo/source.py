@@ -47,7 +47,14 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
     """
     if source is not None and source not in FILTERS:
         raise ArgumentError("source", source, f"None or one of {', '.join(FILTERS)}")
-    return open_container(probe(path), source)
+    file = probe(path)
+    if file.variable:
+        log.warning(
+            "%s: variable frame rate; at its average of %.3f fps, frames are off by up to %.0f ms: "
+            "slomo(clip, fps_num=..., timecodes=source_timecodes(path)) shows each at its moment",
+            file.path.name, file.rate, file.deviation * 1000,
+        )  # fmt: skip
+    return open_container(file, source)
 
 
 def source_timecodes(path: str | os.PathLike[str]) -> Timecodes:
@@ -87,11 +94,6 @@ def displayed(clip: vs.VideoNode, file: Container, name: str) -> vs.VideoNode:
         log.warning("%s: %s drops %d of %d frames", file.path.name, name, count - clip.num_frames, count)
     elif clip.num_frames > count:
         log.warning("%s: %s gives %d frames for %d", file.path.name, name, clip.num_frames, count)
-    if file.variable:
-        log.warning(
-            "%s: variable frame rate; taken at its average of %.3f fps, so frames are off by up to %.0f ms",
-            file.path.name, file.rate, file.deviation * 1000,
-        )  # fmt: skip
     clip = clip.std.RemoveFrameProps(OWN_PROPS)
     if file.orientation != UPRIGHT:
         clip = oriented(clip, file.orientation)

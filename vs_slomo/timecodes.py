@@ -20,7 +20,7 @@ from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from .errors import ArgumentError
-from .timing import NEAR, Timeline, Timing
+from .timing import NEAR, Timeline, Timing, read_rate
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,13 @@ class Timecodes:
         if self.frames == frames + 1:
             return Timecodes(self.ticks[:-1], self.unit, self.rounding)
         raise ArgumentError("timecodes", f"{self.frames} moments", f"one for every frame of the clip, {frames}")
+
+    def __getitem__(self, frames: slice) -> Timecodes:
+        """Return those of a part of the clip, as `clip[frames]` has it."""
+        start, stop, step = frames.indices(self.frames)
+        if step != 1:
+            raise ArgumentError("timecodes", frames, "a part, without a step")
+        return Timecodes(self.ticks[start : stop + 1], self.unit, self.rounding)
 
     def time(self, position: Fraction) -> Fraction:
         """Return the moment of a position in [0, frames], in seconds."""
@@ -245,21 +252,12 @@ def _parse_v1(path: Path, lines: list[tuple[int, str]], frames: int) -> Timecode
 
 def _rate(path: Path, n: int, line: str, text: str) -> Fraction:
     try:
-        rate = Fraction(text.strip())
+        rate = read_rate(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if rate <= 0:
         raise _bad_line(path, n, line, "a rate in frames per second")
-    return _meant(text.strip(), rate)
-
-
-def _meant(text: str, rate: Fraction) -> Fraction:
-    """Return the rate that a decimal stands for: the n/1.001 that it was rounded from, else itself."""
-    digits = len(text.partition(".")[2])
-    whole = round(rate * 1001 / 1000)
-    exact = Fraction(whole * 1000, 1001)
-    rounded = digits >= 2 and rate.denominator != 1 and f"{exact:.{digits}f}" == f"{rate:.{digits}f}"
-    return exact if rounded and (whole % 12 == 0 or whole % 15 == 0) else rate
+    return rate
 
 
 def _decimal(rate: Fraction) -> str:
@@ -267,7 +265,7 @@ def _decimal(rate: Fraction) -> str:
     for digits in range(13):
         if Fraction(text := f"{rate:.{digits}f}") == rate:
             return text
-    if _meant(text := f"{rate:.6f}", Fraction(text)) == rate:
+    if read_rate(text := f"{rate:.6f}") == rate:
         return text
     raise ArgumentError("version", 1, f"2, because no decimal is the rate {rate}")
 

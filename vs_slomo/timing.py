@@ -48,6 +48,20 @@ def parse_rate(fps_num: int, fps_den: int | None = None) -> Fraction:
     return Fraction(fps_num, fps_den)
 
 
+def read_rate(text: str) -> Fraction:
+    """Return the rate that is written: "60", "60000/1001", or one over 1.001 as it is commonly rounded, "23.976".
+
+    Raises ValueError or ZeroDivisionError.
+    """
+    rate = Fraction(text)
+    digits = len(text.strip().partition(".")[2])
+    whole = round(rate * 1001 / 1000)
+    exact = Fraction(whole * 1000, 1001)
+    common = whole % 12 == 0 or whole % 15 == 0
+    rounded = digits >= 2 and rate.denominator != 1 and f"{exact:.{digits}f}" == f"{rate:.{digits}f}"
+    return exact if rounded and common else rate
+
+
 def multi_for_rate(fps: Fraction, target: Fraction) -> Fraction:
     """Return the factor that leads from the clip's rate to another one.
 
