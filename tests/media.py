@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vs_slomo.container import ffmpeg
+from vs_slomo.container import ffmpeg, probe
 
 RATE = 48000
 CLICKS = (0.5, 1.0, 1.5)
@@ -70,23 +70,24 @@ def streams(path: Path) -> list[str]:
 
 
 def clicks(path: Path, track: int = 0) -> list[float]:
-    """When the clicks of a sound track begin, in seconds on the file's clock."""
+    """When the clicks of a sound track begin, in seconds after the picture does."""
     aligned = "aresample=async=1:first_pts=0"
     raw = run("-i", path, "-map", f"0:a:{track}", "-af", aligned, "-ac", 1, "-ar", RATE, "-f", "f32le", "-")
     loud = np.flatnonzero(np.abs(np.frombuffer(raw, np.float32)) > 0.2)
     starts = loud[np.flatnonzero(np.diff(loud, prepend=-RATE) > RATE // 10)]
-    return [float(start) / RATE for start in starts]
+    return [float(start) / RATE - float(probe(path).start) for start in starts]
 
 
 def subtitles(path: Path) -> list[tuple[float, float, str]]:
-    """Begin, end and text of the first subtitle track's lines."""
+    """Begin and end, in seconds after the picture begins, and text of the first subtitle track's lines."""
+    begin = float(probe(path).start)
     text = run("-i", path, "-map", "0:s:0", "-f", "srt", "-").decode()
     time = r"(\d+):(\d+):(\d+),(\d+)"
     found = re.findall(rf"{time} --> {time}\s+(.*)", text)
     weights = (3600, 60, 1, 0.001)
 
     def seconds(fields):
-        return round(sum(int(field) * weight for field, weight in zip(fields, weights, strict=True)), 3)
+        return round(sum(int(field) * weight for field, weight in zip(fields, weights, strict=True)) - begin, 3)
 
     return [(seconds(fields[:4]), seconds(fields[4:8]), fields[8].strip()) for fields in found]
 

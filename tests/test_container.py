@@ -30,8 +30,8 @@ def at_times(times, time_base, announced=0.0):
 
 def test_streams(film):
     file = probe(film)
-    kinds = [("video", "h264"), ("audio", "pcm_s16le"), ("audio", "flac"), ("subtitle", "subrip"), ("attachment", "ttf")]
-    assert file.streams == tuple(Stream(index, *kind) for index, kind in enumerate(kinds))
+    kinds = ["video h264", "audio pcm_s16le", "audio flac", "subtitle subrip", "attachment ttf"]
+    assert file.streams == tuple(Stream(index, *kind.split()) for index, kind in enumerate(kinds))
     assert file.video == 0
     assert [s.index for s in file.of_kind("audio")] == [1, 2]
     assert (len(file.times), file.rate, file.variable, file.start) == (20, 10, False, 0)
@@ -49,7 +49,7 @@ def test_chapters_and_tags(film):
 
 def test_a_cover_picture_is_no_video(film, tmp_path):
     media.run("-i", film, "-map", "0:v", "-frames:v", 1, "-f", "image2", cover := tmp_path / "cover.png")
-    maps = ("-map", "0:a:0", "-map", 1, "-c", "copy", "-disposition:v:0", "attached_pic")
+    maps = ("-map", "0:a:0", "-map", 1, "-c:v", "copy", "-c:a", "aac", "-disposition:v:0", "attached_pic")
     media.run("-i", film, "-i", cover, *maps, song := tmp_path / "song.m4a")
     with pytest.raises(SourceError, match=r"song\.m4a: holds no video"):
         probe(song)
