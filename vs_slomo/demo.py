@@ -11,9 +11,10 @@ import numpy as np
 import torch
 import vapoursynth as vs
 
+from .baselines import blend
 from .errors import ArgumentError
 from .filter import slomo
-from .frames import following, read_planes, write_planes
+from .frames import read_planes, write_planes
 from .metrics import psnr
 from .render import Progress, encode
 from .scenes import Scene
@@ -49,12 +50,6 @@ def scene_clip(frames: int, step: Fraction, width: int, height: int, seed: int =
     return drawn.resize.Bicubic(format=vs.YUV420P8, matrix=1).std.SetFrameProps(_Transfer=1, _Primaries=1)
 
 
-def blend(clip: vs.VideoNode, multi: int) -> vs.VideoNode:
-    """Return the clip with `multi` times as many frames, each a mixture of its neighbours."""
-    mixed = [clip.std.Merge(following(clip), weight=i / multi) for i in range(multi)]
-    return vs.core.std.Interleave(mixed)
-
-
 def demo(
     output: str | os.PathLike[str],
     *,
@@ -86,6 +81,6 @@ def demo(
             errors.append((psnr(got, true), psnr(mixed, true)))
         return f[0]
 
-    rgb = [x.resize.Bicubic(format=vs.RGB24) for x in (made, blend(source, multi)[: len(truth)], truth)]
+    rgb = [x.resize.Bicubic(format=vs.RGB24) for x in (made, blend(source, multi, sc=False)[: len(truth)], truth)]
     encode(made.std.ModifyFrame([made, *rgb], compare), output, overwrite=overwrite, progress=progress)
     return Score(*np.mean(errors, axis=0))
