@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 from itertools import accumulate
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vs_slomo.curves import sampler
@@ -15,7 +15,6 @@ from vs_slomo.timing import HALF, NEAR, Timeline, Timing, snapped
 
 RATES = [Fraction(n * 1000, 1001) for n in (24, 30, 60, 120)] + [Fraction(n) for n in (12, 24, 25, 30, 50, 60, 240)]
 
-properties = settings(max_examples=50, deadline=None, derandomize=True)
 rates = st.sampled_from(RATES)
 factors = st.fractions(1, 9, max_denominator=40)
 
@@ -39,7 +38,6 @@ def place(times, n):
     return k + t
 
 
-@properties
 @given(st.integers(1, 50), factors)
 def test_a_factor_keeps_the_duration_and_every_original(frames, multi):
     times = Timing(frames, multi)
@@ -52,7 +50,6 @@ def test_a_factor_keeps_the_duration_and_every_original(frames, multi):
         assert [k for k, t in moments if t == 0] == list(range(frames))
 
 
-@properties
 @given(st.integers(1, 50), factors)
 def test_a_factor_comes_again_after_its_period(frames, multi):
     times = Timing(frames, multi)
@@ -63,7 +60,6 @@ def test_a_factor_comes_again_after_its_period(frames, multi):
         assert (cycle, period) == (frames, times.length)
 
 
-@properties
 @given(variable, rates)
 def test_a_constant_rate_from_a_variable_one(codes, fps):
     if codes.duration * fps < 1:
@@ -80,7 +76,6 @@ def test_a_constant_rate_from_a_variable_one(codes, fps):
             assert error == 0 if position != k else error <= codes.lasts(k) / 1000 or error <= codes.lasts(k - 1) / 1000
 
 
-@properties
 @given(st.integers(1, 60), rates, st.integers(1, 5))
 def test_constant_timecodes_are_the_same_as_a_factor(frames, fps, multi):
     codes = Timecodes.constant(frames, fps)
@@ -91,7 +86,6 @@ def test_constant_timecodes_are_the_same_as_a_factor(frames, fps, multi):
     ]
 
 
-@properties
 @given(film)
 def test_a_rate_that_meets_every_frame_shows_every_original(codes):
     times = codes.at_rate(1 / codes.unit)
@@ -99,7 +93,6 @@ def test_a_rate_that_meets_every_frame_shows_every_original(codes):
     assert originals == set(range(codes.frames))
 
 
-@properties
 @given(st.integers(1, 12), positions)
 def test_any_positions_in_any_order(frames, positions):
     times = Timeline(frames, tuple(positions))
@@ -109,7 +102,6 @@ def test_any_positions_in_any_order(frames, positions):
     assert all(k + 1 < frames for k, t in at_all(times) if t)  # there is a frame to go to
 
 
-@properties
 @given(st.integers(1, 12), positions)
 def test_steps_cross_what_lies_between(frames, positions):
     times = Timeline(frames, tuple(positions))
@@ -120,7 +112,6 @@ def test_steps_cross_what_lies_between(frames, positions):
     assert not times.crossed(times.length - 1)
 
 
-@properties
 @given(st.integers(2, 40), factors)
 def test_every_cut_is_crossed_once(frames, multi):
     times = Timing(frames, multi)
@@ -129,14 +120,12 @@ def test_every_cut_is_crossed_once(frames, multi):
     assert all(len(times.crossed(n)) <= 1 for n in range(times.length))
 
 
-@properties
 @given(st.fractions(0, 100, max_denominator=5000))
 def test_what_is_near_a_frame_is_that_frame(position):
     off = abs(position - round(position))
     assert snapped(position) == (round(position) if off <= NEAR else position)
 
 
-@properties
 @given(rates, st.integers(1, 200), st.fractions(Fraction(1, 8), 8, max_denominator=16))
 def test_a_steady_speed_is_a_factor(fps, frames, speed):
     # The curve of retime() and the factor of slomo() agree: half the speed is twice the frames.
