@@ -332,10 +332,70 @@ def train_model(arguments: argparse.Namespace) -> None:
         train(config, resume=arguments.resume)
 
 
+def add_evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`evaluate`: all methods on frames that are left out."""
+    command = commands.add_parser(
+        "evaluate", help="leave frames out, let every method make them, and measure (docs/evaluation.md)"
+    )
+    command.add_argument(
+        "folder", metavar="DIR", type=Path, help="triplets (Middlebury, UCF101, Vimeo90K), videos or folders of frames"
+    )
+    command.add_argument("--stride", type=int, metavar="N", help="frames from one of a pair to the other (default: 2)")
+    command.add_argument(
+        "--cases", type=int, metavar="N", help="pairs a clip (default: 12), or triplets (default: all)"
+    )
+    command.add_argument("--max-size", type=int, metavar="N", help="shrink to so many pixels on the longer side")
+    command.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="write CSV, JSON, and the worst cases as pictures there"
+    )
+    command.add_argument("--pictures", type=int, default=4, metavar="N", help="how many of the worst (default: 4)")
+    add_comparison_options(command)
+    command.set_defaults(run=run_evaluate)
+
+
+def add_comparison_options(command: argparse.ArgumentParser) -> None:
+    """Options that say what is compared."""
+    command.add_argument("--methods", metavar="A,B", help="in this order (default: all; docs/evaluation.md names them)")
+    command.add_argument("--model", help="a model's name or file (default: bundled)")
+    command.add_argument("--scale", type=ratio, help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's")
+    command.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
+    command.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
+
+
+def comparison_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `evaluate.methods` takes."""
+    names = ("model", "scale", "device", "precision")
+    chosen = None if arguments.methods is None else arguments.methods.split(",")
+    return {"names": chosen} | {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Measure with progress on stderr, and print the table."""
+    from .evaluate import as_text, evaluate, find_cases, methods, table, write
+
+    options = comparison_options(arguments)
+    chosen = methods(**options, sc=False)
+    cases = find_cases(arguments.folder, stride=arguments.stride, cases=arguments.cases, max_size=arguments.max_size)
+    if arguments.output is not None:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    scores = evaluate(
+        cases,
+        chosen,
+        worst=arguments.output,
+        pictures=arguments.pictures,
+        progress=lambda case: print(case, file=sys.stderr, flush=True),
+    )
+    if arguments.output is not None:
+        about = {name: getattr(arguments, name) for name in ("folder", "stride", "cases", "max_size")}
+        write(scores, arguments.output, about | {"model": str(arguments.model or "bundled")})
+    print(as_text(table(scores)))
+
+
 ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
     add_render,
     add_script,
     add_demo,
+    add_evaluate,
     add_train,
     add_weights,
 )
