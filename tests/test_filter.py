@@ -121,11 +121,13 @@ def test_a_wrong_order_of_planes_shows(see, preset, way, monkeypatch):
     right = getattr(frames, way)
     if way == "read_planes":  # what the networks see
         monkeypatch.setattr(
-            frames, "read_rgb", lambda f, m, read=frames.read_rgb: read(f, m[:, [0, 2, 1]] if m is not None else m)
+            frames,
+            "read_rgb",
+            lambda f, m, *box, read=frames.read_rgb: read(f, m[:, [0, 2, 1]] if m is not None else m, *box),
         )
         monkeypatch.setattr(frames, way, lambda f, p: right(f, [0, 2, 1] if f.format.id == vs.RGBS else p))
     else:
-        monkeypatch.setattr(frames, way, lambda f, p, v: right(f, p, v.flip(1)))
+        monkeypatch.setattr(frames, way, lambda f, p, v, *box: right(f, p, v.flip(1), *box))
     assert not alike(*made())
 
 

@@ -119,26 +119,24 @@ class Layers:
             out = out.copy()
             for frame in f[:2]:
                 formats.check_progressive(frame)
-            flat = torch.full((1, out.format.num_planes, *self.size), still)
-            with torch.inference_mode(), self.lock:
-                moment = Moment.of(n, self.times, f[-1])
-                if moment.cut:
-                    made = flat.fill_(cut)
-                else:
+            planes, moment = range(out.format.num_planes), Moment.of(n, self.times, f[-1])
+            flat = torch.full((1, len(planes), *self.size), cut if moment.cut else still)
+            frames.write_planes(out, planes, flat)
+            if not moment.cut:
+                with torch.inference_mode(), self.lock:
                     pair = self.pairs.get(moment, f)
-                    made = flat if pair is None else layer(moment, pair)
-            frames.write_planes(out, range(out.format.num_planes), made)
+                    if pair is not None:
+                        frames.write_planes(out, planes, layer(moment, pair), pair.box)
             return out
 
         kept = [durations.NUM, durations.DEN, "_SARNum", "_SARDen"]
         return blank.std.ModifyFrame([*self.fed, blank], fill).std.CopyFrameProps(self.fed[0], props=kept)
 
     def flows(self, pair: Pair) -> Flows:
-        """Return F01 and F10 in pixels of the clip, (1, 2, H, W)."""
-        height, width = self.size
+        """Return F01 and F10 in pixels of the clip, (1, 2, H, W), without its bars."""
         ratio = 1.0 if pair.finer else 1 / self.pairs.options.settings.scale
         f01, f10 = (resize_field(f.float(), ratio, ratio) * ratio for f in pair.finer or pair.flows)
-        return f01[..., :height, :width], f10[..., :height, :width]
+        return pair.within(f01), pair.within(f10)
 
     def forward(self, _moment: Moment, pair: Pair) -> Tensor:
         """F01 and its length."""
@@ -158,10 +156,9 @@ class Layers:
 
     def visibility(self, pair: Pair, t: float) -> Tensor:
         """V0 of the frame at t."""
-        height, width = self.size
         logit = self.pairs.engine.motion(pair, t).logit
         ratio = 1.0 if pair.finer else 1 / self.pairs.options.settings.scale
-        return torch.sigmoid(resize_field(logit, ratio, ratio))[..., :height, :width]
+        return pair.within(torch.sigmoid(resize_field(logit, ratio, ratio)))
 
 
 def with_length(flow: Tensor) -> Tensor:

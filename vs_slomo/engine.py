@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -98,18 +98,43 @@ class Settings:
         return self.precision == "fp16"
 
 
+class Box(NamedTuple):
+    """A part of the picture: its edges in pixels, right and bottom excluded."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def of[T: (Tensor, np.ndarray)](self, plane: T, ratio_x: float = 1, ratio_y: float = 1) -> T:
+        """Return the view of this part of a plane (..., h, w), whose size is a part of the picture's."""
+        rows = slice(round(self.top * ratio_y), round(self.bottom * ratio_y))
+        return plane[..., rows, round(self.left * ratio_x) : round(self.right * ratio_x)]
+
+
 @dataclass(frozen=True)
 class Pair:
     """What is kept of a pair of frames: whatever does not depend on t.
 
     i0, i1: the networks' input, (1, 3, h, w). flows: F01 and F10 at that resolution.
     finer: the same at the picture's resolution, where another method found them.
+    box: the part of the picture that it is of; None is all of it.
+    origin: x and y of the box's corner in what the networks saw, in pixels of the picture.
     """
 
     i0: Tensor
     i1: Tensor
     flows: Flows
     finer: Flows | None = None
+    box: Box | None = None
+    origin: tuple[int, int] = (0, 0)
+
+    def within(self, field: Tensor) -> Tensor:
+        """Return the box's part of a field (..., H, W) at the picture's resolution."""
+        if self.box is None:
+            return field
+        (x, y), (left, top, right, bottom) = self.origin, self.box
+        return field[..., y : y + bottom - top, x : x + right - left]
 
     @property
     def nbytes(self) -> int:
@@ -153,14 +178,23 @@ class Engine:
         """Return the motion at t in (0, 1), for planes that `render` can move."""
         return self.model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer)
 
-    def render(self, motion: Motion, plane0: Tensor, plane1: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
+    def render(
+        self,
+        motion: Motion,
+        plane0: Tensor,
+        plane1: Tensor,
+        ratio_x: float,
+        ratio_y: float,
+        origin: tuple[int, int] = (0, 0),
+    ) -> Tensor:
         """Return the planes (1, C, h, w) at the motion's time, float32 on the device.
 
-        ratio_x, ratio_y: their size as a part of the picture's (chroma of 4:2:0: 1/2).
+        ratio_x, ratio_y: their size as a part of the picture's (chroma of 4:2:0: 1/2). origin: as in `Pair`.
         """
         own = self.scale if self.flow == "unet" else 1.0
         plane0, plane1 = plane0.to(self.device), plane1.to(self.device)
-        return motion.resized(ratio_x / own, ratio_y / own).render(plane0, plane1)
+        x, y = round(origin[0] * ratio_x), round(origin[1] * ratio_y)
+        return motion.resized(ratio_x / own, ratio_y / own).render(plane0, plane1, x, y)
 
 
 def dis_flow(gray0: np.ndarray, gray1: np.ndarray) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from . import compositing, cuts, durations, formats, frames, timing
 from . import dedupe as duplicates
+from .engine import Box
 from .errors import ArgumentError
 from .pairs import Moment, Options, Pairs, check_options, feed
 from .timecodes import Timecodes, load
@@ -46,6 +47,7 @@ def slomo(
     sc_clip: vs.VideoNode | None = None,
     dedupe: bool | float | None = None,
     max_gap: int = duplicates.MAX_GAP,
+    borders: tuple[int, int, int, int] | str | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -78,6 +80,8 @@ def slomo(
         `dedupe.detect`), so that 8 or 12 drawings a second, 3:2 patterns and lost frames move evenly; with multi=1
         the rate stays as it is. An output frame then looks at up to 2 · max_gap source frames, at two of them in full.
     max_gap: pictures that stand for more than so many frames are left alone; 2 to 24.
+    borders: bars that nothing is moved in, (left, top, right, bottom) in pixels, or "auto": black ones are sought in
+        8 frames spread over the clip, when the first new frame is asked for (see `borders`).
     num_streams: how many new frames may be under way at once; None is 2 on a GPU, else 1.
     matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
         range). They change only what the networks see.
@@ -100,6 +104,7 @@ def slomo(
         sc_clip=sc_clip,
         dedupe=dedupe,
         max_gap=max_gap,
+        borders=borders,
         num_streams=num_streams,
         matrix=matrix,
         range=range,
@@ -229,22 +234,28 @@ class NewFrames:
             pair = self.pairs.get(moment, f)
             if pair is not None:
                 engine = self.pairs.engine
-                fill(out, a, b, partial(engine.render, engine.motion(pair, t)))
+                fill(out, a, b, partial(engine.render, engine.motion(pair, t), origin=pair.origin), pair.box)
         return out
 
 
 def fill(
-    out: vs.VideoFrame, a: vs.VideoFrame, b: vs.VideoFrame, between: Callable[[Tensor, Tensor, float, float], Tensor]
+    out: vs.VideoFrame,
+    a: vs.VideoFrame,
+    b: vs.VideoFrame,
+    between: Callable[[Tensor, Tensor, float, float], Tensor],
+    box: Box | None = None,
 ) -> None:
     """Write what lies between two frames: their own planes, and alpha with them.
 
     between: from the same planes of both and their size as a part of the picture's, as `Engine.render` takes them.
+    box: the part of the picture that it is asked for and that is written; None is all of it.
     """
+    box = box or Box(0, 0, a.width, a.height)
     for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
-        plane0, plane1 = frames.read_planes(a, planes), frames.read_planes(b, planes)
-        frames.write_planes(out, planes, between(plane0, plane1, ratio_x, ratio_y))
+        plane0, plane1 = (box.of(frames.read_planes(x, planes), ratio_x, ratio_y) for x in (a, b))
+        frames.write_planes(out, planes, between(plane0, plane1, ratio_x, ratio_y), box, ratio_x, ratio_y)
     alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
     if alpha0 is not None and alpha1 is not None:
         alpha = alpha0.copy()
-        fill(alpha, alpha0, alpha1, between)
+        fill(alpha, alpha0, alpha1, between, box)
         out.props["_Alpha"] = alpha

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 import vapoursynth as vs
 from torch import Tensor
 
+from .engine import Box
 from .errors import FormatError
 from .timing import Times
 from .unet import MULTIPLE
@@ -79,26 +80,38 @@ def read_planes(frame: vs.VideoFrame, planes: Iterable[int]) -> Tensor:
     return torch.from_numpy(stacked.astype(np.float32, copy=False)).unsqueeze(0)
 
 
-def write_planes(frame: vs.VideoFrame, planes: Iterable[int], values: Tensor) -> None:
-    """Write (1, C, h, w) into a writable frame; integers are rounded and clamped to the format's range."""
+def write_planes(
+    frame: vs.VideoFrame,
+    planes: Iterable[int],
+    values: Tensor,
+    box: Box | None = None,
+    ratio_x: float = 1,
+    ratio_y: float = 1,
+) -> None:
+    """Write (1, C, h, w) into a writable frame; integers are rounded and clamped to the format's range.
+
+    box: the part of the picture that is written; None is all of it. ratio_x, ratio_y: see `plane_groups`.
+    """
     if frame.format.sample_type == vs.SampleType.INTEGER:
         values = values.round().clamp(0, 2**frame.format.bits_per_sample - 1)
     for p, plane in zip(planes, values[0].float().cpu().numpy(), strict=True):
-        np.copyto(np.asarray(frame[p]), plane, casting="unsafe")
+        whole = np.asarray(frame[p])
+        np.copyto(whole if box is None else box.of(whole, ratio_x, ratio_y), plane, casting="unsafe")
 
 
-def read_rgb(frame: vs.VideoFrame, matrix: Tensor) -> Tensor:
+def read_rgb(frame: vs.VideoFrame, matrix: Tensor, box: Box | None = None) -> Tensor:
     """Return a frame of `formats.network_clip` as RGB, (1, 3, h, w) float32 in [0, 1], h and w multiples of 32.
 
-    matrix: (3, 3), from YUV; unused for RGB and GRAY. What lies outside [0, 1] is clamped, NaN is 0; at the
-    right and the bottom the edge is repeated.
+    matrix: (3, 3), from YUV; unused for RGB and GRAY. box: the part of the frame; None is all of it. What lies
+    outside [0, 1] is clamped, NaN is 0; at the right and the bottom the edge is repeated.
     """
     planes = read_planes(frame, range(frame.format.num_planes))
+    planes = planes if box is None else box.of(planes)
     if frame.format.color_family == vs.ColorFamily.GRAY:
         planes = planes.expand(1, 3, -1, -1)
     elif frame.format.color_family == vs.ColorFamily.YUV:
         planes = torch.einsum("rc,bchw->brhw", matrix, planes)
-    padding = (0, -frame.width % MULTIPLE, 0, -frame.height % MULTIPLE)
+    padding = (0, -planes.shape[-1] % MULTIPLE, 0, -planes.shape[-2] % MULTIPLE)
     return F.pad(planes.nan_to_num(0.0).clamp(0, 1), padding, mode="replicate")
 
 

@@ -41,10 +41,10 @@ class Motion:
         ft0, ft1 = (resize_field(f, ratio_x, ratio_y) * ratio for f in (self.ft0, self.ft1))
         return Motion(ft0, ft1, resize_field(self.logit, ratio_x, ratio_y), self.t)
 
-    def render(self, plane0: Tensor, plane1: Tensor) -> Tensor:
-        """Warp and fuse planes (B, C, h, w), h <= H and w <= W: padding lies at the right and the bottom."""
+    def render(self, plane0: Tensor, plane1: Tensor, x: int = 0, y: int = 0) -> Tensor:
+        """Warp and fuse planes (B, C, h, w) that begin at x, y of the motion: padding and bars lie around."""
         h, w = plane0.shape[-2:]
-        ft0, ft1, logit = (x[..., :h, :w] for x in (self.ft0, self.ft1, self.logit))
+        ft0, ft1, logit = (field[..., y : y + h, x : x + w] for field in (self.ft0, self.ft1, self.logit))
         return fuse(backwarp(plane0, ft0), backwarp(plane1, ft1), logit, self.t)
 
 

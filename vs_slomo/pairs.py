@@ -8,8 +8,9 @@ clip, k, k+1 +- native planes, untouched -------------------------+
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -17,9 +18,11 @@ from typing import NamedTuple
 import numpy as np
 import vapoursynth as vs
 
+from . import borders as borders_of
 from . import cuts, formats, frames, weights
 from . import dedupe as duplicates
 from .engine import (
+    Box,
     Engine,
     Pair,
     PairCache,
@@ -43,7 +46,7 @@ class Options:
 
     sc_threshold: None where cuts are no matter. sc_clip: where they are sought, in place of the clip itself.
     sc_action: one of SC_ACTIONS. dedupe: the threshold, or None. max_gap: see `dedupe.place`.
-    streams: nodes that work side by side.
+    borders: bars, "auto" or None. streams: nodes that work side by side.
     matrix, range: what counts where a frame says nothing.
     """
 
@@ -53,6 +56,7 @@ class Options:
     sc_action: str
     dedupe: float | None
     max_gap: int
+    borders: borders_of.Borders | str | None
     streams: int
     matrix: int | None
     range: int | None
@@ -81,6 +85,7 @@ def check_options(
     sc_clip: vs.VideoNode | None = None,
     dedupe: bool | float | None = None,
     max_gap: int = duplicates.MAX_GAP,
+    borders: borders_of.Borders | str | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -124,6 +129,7 @@ def check_options(
         sc_action=sc_action,
         dedupe=dedupe,
         max_gap=max_gap,
+        borders=borders_of.check(borders),
         streams=streams,
         matrix=formats.check_matrix(matrix),
         range=range,
@@ -161,12 +167,19 @@ def feed(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode |
         cut = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=clip.num_frames, keep=True)
         cut = cut.std.SetFrameProps(**{cuts.NEXT: 0})
     if options.dedupe is None:
-        both = [x for clip_ in inputs for x in (clip_, frames.following(clip_))]
-        return [frames.along(x, times) for x in (*both, cut)]
-    decided = duplicates.detect(clip, options.dedupe).std.CopyFrameProps(cut, props=[cuts.NEXT])
-    plan = duplicates.plan(times, decided, options.max_gap)
-    ends = (duplicates.FIRST, duplicates.SECOND)
-    return [*(duplicates.pick(x, times, plan, end, options.max_gap) for x in inputs for end in ends), plan]
+        told = frames.along(cut, times)
+        both = [frames.along(x, times) for clip_ in inputs for x in (clip_, frames.following(clip_))]
+    else:
+        decided = duplicates.detect(clip, options.dedupe).std.CopyFrameProps(cut, props=[cuts.NEXT])
+        told = duplicates.plan(times, decided, options.max_gap)
+        ends = (duplicates.FIRST, duplicates.SECOND)
+        both = [duplicates.pick(x, times, told, end, options.max_gap) for x in inputs for end in ends]
+    if options.borders == "auto":
+        told = told.std.CopyFrameProps(borders_of.find(clip).std.Loop(times.length), props=[borders_of.FOUND])
+    elif isinstance(options.borders, tuple):
+        borders_of.check_fits(options.borders, clip)
+        told = told.std.SetFrameProp(borders_of.FOUND, intval=list(options.borders))
+    return [*both, told]
 
 
 class Pairs:
@@ -190,9 +203,33 @@ class Pairs:
         a, b = f[:2]
         if frames.identical(a, b):
             return None
+        scale = self.options.settings.scale
+        box = self.box(a, b, f[-1])
+        # The part of the networks' input that covers the box, and the part of the picture that this is made of.
+        fed = Box(
+            math.floor(box.left * scale),
+            math.floor(box.top * scale),
+            math.ceil(box.right * scale),
+            math.ceil(box.bottom * scale),
+        )
+        seen = Box(*(round(x / scale) for x in fed))
         matrices = (formats.rgb_matrix(x.props, (x.width, x.height), self.options.matrix) for x in (a, b))
-        rgb0, rgb1 = (frames.read_rgb(x, m) for x, m in zip(f[2:4], matrices, strict=True))
+        rgb0, rgb1 = (frames.read_rgb(x, m, fed) for x, m in zip(f[2:4], matrices, strict=True))
         gray = None
         if self.options.settings.flow == "dis":
-            gray = (np.asarray(f[4][0]), np.asarray(f[5][0]))
-        return self.engine.pair(rgb0, rgb1, gray)
+            gray = (seen.of(np.asarray(f[4][0])), seen.of(np.asarray(f[5][0])))
+        pair = self.engine.pair(rgb0, rgb1, gray)
+        return replace(pair, box=box, origin=(box.left - seen.left, box.top - seen.top))
+
+    def box(self, a: vs.VideoFrame, b: vs.VideoFrame, told: vs.VideoFrame) -> Box:
+        """Return the part of the picture that may be moved: without its bars, if those of both frames are as wide."""
+        width, height = a.width, a.height
+        said = told.props.get(borders_of.FOUND)
+        if said is None or not any(said):
+            return Box(0, 0, width, height)
+        left, top, right, bottom = said
+        if self.options.borders == "auto" and not all(
+            own >= x for frame in (a, b) for own, x in zip(borders_of.bars(frame), said, strict=True)
+        ):
+            return Box(0, 0, width, height)
+        return Box(left, top, width - right, height - bottom)
