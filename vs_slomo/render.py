@@ -311,11 +311,12 @@ def feed(arguments: Sequence[str], clip: vs.VideoNode, progress: Progress | None
                 pipe.close()
         status = process.wait()
         said.seek(0)
-        text = last_lines(said.read().decode(errors="replace"))
+        text = said.read().decode(errors="replace")
     if status:
-        raise RenderError(f"ffmpeg failed: {text or f'it ended with status {status}'}")
-    if text:
-        log.warning("ffmpeg: %s", text)
+        raise RenderError(f"ffmpeg failed: {last_lines(text) or f'it ended with status {status}'}")
+    # Its own complaints begin with the part that has them; encoders chat without.
+    if complaints := last_lines("\n".join(line for line in text.splitlines() if line.startswith("["))):
+        log.warning("ffmpeg: %s", complaints)
 
 
 ENCODERS = {"x264": "libx264", "x265": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "prores": "prores_ks"}
