@@ -132,15 +132,16 @@ def unsteadiness(moments: Sequence[Fraction], moved: Sequence[float]) -> float:
     return fmean(abs(speed - median(speeds)) for speed in speeds)
 
 
-def plan(times: Times, decided: vs.VideoNode, max_gap: int) -> vs.VideoNode:
+def plan(times: Times, repeated: vs.VideoNode, cut: vs.VideoNode, max_gap: int) -> vs.VideoNode:
     """Return a tiny clip that says of each output frame what it is made of.
 
-    decided: as `detect` returns it, with the cuts that `cuts.detect` found. Its properties: `SlomoFirst` and
-    `SlomoSecond`, as offsets from the frame that `times` gives, and `SlomoTNum` / `SlomoTDen`, t in [0, 1);
-    `_SceneChangeNext` as that frame has it.
+    repeated: as `detect` returns it. cut: as `cuts.detect` does. Its properties: `SlomoFirst` and `SlomoSecond`, as
+    offsets from the frame that `times` gives, and `SlomoTNum` / `SlomoTDen`, t in [0, 1); `_SceneChangeNext` as that
+    frame has it.
     """
     offsets = range(1 - max_gap, max_gap + 1)
-    last = decided.num_frames - 1
+    last = repeated.num_frames - 1
+    decided = repeated.std.CopyFrameProps(cut, props=[NEXT])
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         k, t = times.at(n)
@@ -154,7 +155,8 @@ def plan(times: Times, decided: vs.VideoNode, max_gap: int) -> vs.VideoNode:
         out.props[T_NUM], out.props[T_DEN] = t.numerator, t.denominator
         return out
 
-    around = [along(shifted(decided, o), times) for o in offsets]
+    # Whether there is a cut behind the last of these frames, only the one after it could tell.
+    around = [along(shifted(decided if o < max_gap else repeated, o), times) for o in offsets]
     return around[0].std.ModifyFrame(around, decide)
 
 
@@ -163,9 +165,9 @@ def planned(props: Mapping[str, Any]) -> tuple[int, int, Fraction]:
     return props[FIRST], props[SECOND], Fraction(props[T_NUM], props[T_DEN])
 
 
-def pick(clip: vs.VideoNode, times: Times, planned: vs.VideoNode, which: str, max_gap: int) -> vs.VideoNode:
-    """Return the clip of the frames that are planned as FIRST or SECOND; no others are asked for."""
+def pick(clip: vs.VideoNode, times: Times, told: vs.VideoNode, which: str, max_gap: int) -> vs.VideoNode:
+    """Return the frames that `plan`, told, has as FIRST or SECOND (`which`); no others are asked for."""
     offsets = range(1 - max_gap, 2) if which == FIRST else range(1, max_gap + 1)
     nodes = {o: along(shifted(clip, o), times) for o in offsets}
     blank = nodes[1].std.BlankClip(keep=True)
-    return blank.std.FrameEval(lambda n, f: nodes[f.props[which]], planned, list(nodes.values()))  # noqa: ARG005
+    return blank.std.FrameEval(lambda n, f: nodes[f.props[which]], told, list(nodes.values()))  # noqa: ARG005

@@ -78,7 +78,7 @@ def slomo(
     sc_clip: where cuts are sought, in place of the clip: a clip as long, whose frames' properties or pictures count.
     dedupe: make frames that repeat the one before anew, between their neighbours (True, or a threshold in (0, 1], see
         `dedupe.detect`), so that 8 or 12 drawings a second, 3:2 patterns and lost frames move evenly; with multi=1
-        the rate stays as it is. An output frame then looks at up to 2 · max_gap source frames, at two of them in full.
+        the rate stays as it is. A frame then looks at 2 · max_gap + 1 source frames in thumbnails, at two in full.
     max_gap: pictures that stand for more than so many frames are left alone; 2 to 24.
     borders: bars that nothing is moved in, (left, top, right, bottom) in pixels, or "auto": black ones are sought in
         8 frames spread over the clip, when the first new frame is asked for (see `borders`).
