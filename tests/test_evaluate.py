@@ -251,7 +251,7 @@ def test_text():
 
 
 def test_files(tmp_path):
-    write(SCORES, tmp_path, {"folder": tmp_path})
+    write(SCORES, tmp_path, {"folder": tmp_path, "model": "some model"})
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert rows[1] == {
         "clip": "a",
@@ -265,6 +265,7 @@ def test_files(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["means"]["mean"]["blend"]["psnr"] == 32.5
     assert summary["frames"] == 3
+    assert (tmp_path / "table.txt").read_text() == f"some model\n{as_text(table(SCORES))}\n"
 
 
 # --- the command ------------------------------------------------------------------------------------------
@@ -283,7 +284,8 @@ def test_the_command(tmp_path, home, capsys):
     assert main(["evaluate", str(tmp_path / "in"), "--methods", "blend,sample", "--cases", "3", "-o", str(out)]) == 0
     said = capsys.readouterr()
     assert said.out == (out / "table.txt").read_text()
-    assert said.out.splitlines()[0].split() == ["PSNR", "in", "dB", "blend", "sample"]
+    assert said.out.splitlines()[0].startswith("model ")
+    assert said.out.splitlines()[1].split() == ["PSNR", "in", "dB", "blend", "sample"]
     assert len(said.err.splitlines()) == 3
     worst = sorted(out.glob("worst_*.png"))
     assert len(worst) == 3

@@ -371,7 +371,7 @@ def comparison_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Measure with progress on stderr, and print the table."""
-    from .evaluate import as_text, evaluate, find_cases, methods, table, write
+    from .evaluate import as_text, evaluate, find_cases, methods, model_line, table, write
 
     options = comparison_options(arguments)
     chosen = methods(**options, sc=False)
@@ -385,10 +385,53 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         pictures=arguments.pictures,
         progress=lambda case: print(case, file=sys.stderr, flush=True),
     )
+    about = {name: getattr(arguments, name) for name in ("folder", "stride", "cases", "max_size")}
+    about["model"] = model_line(**options)
     if arguments.output is not None:
-        about = {name: getattr(arguments, name) for name in ("folder", "stride", "cases", "max_size")}
-        write(scores, arguments.output, about | {"model": str(arguments.model or "bundled")})
+        write(scores, arguments.output, about)
+    print(about["model"])
     print(as_text(table(scores)))
+
+
+def add_compare(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`compare`: all methods on one video, as a page."""
+    command = commands.add_parser(
+        "compare", help="leave every second frame out, let every method make it, and write a page to look at"
+    )
+    command.add_argument("input", metavar="INPUT")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="the .html file (default: INPUT.compare.html, replaced)"
+    )
+    command.add_argument(
+        "--range", metavar="A:B", help="the frames to take, as in render (default: 49 from the middle)"
+    )
+    command.add_argument("--source", choices=("ffms2", "bs", "lsmas", "pyffms2"), help="the source filter")
+    command.add_argument("--max-size", type=int, metavar="N", help="shrink to so many pixels on the longer side")
+    command.add_argument("--pictures", type=int, default=4, metavar="N", help="frames to look at (default: 4)")
+    command.add_argument("-y", "--overwrite", action="store_true", help="replace an output file that is there")
+    add_comparison_options(command)
+    command.set_defaults(run=run_compare)
+
+
+def run_compare(arguments: argparse.Namespace) -> None:
+    """Compare with progress on stderr, and print the means and where the page is."""
+    from .compare import as_text, compare
+
+    output = arguments.output or f"{Path(arguments.input).stem}.compare.html"
+    with Bar() as bar:
+        result = compare(
+            arguments.input,
+            output,
+            span=arguments.range,
+            source=arguments.source,
+            max_size=arguments.max_size,
+            pictures=arguments.pictures,
+            overwrite=arguments.overwrite or arguments.output is None,
+            progress=bar,
+            **comparison_options(arguments),
+        )
+    print(as_text(result))
+    print(output)
 
 
 ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
@@ -396,6 +439,7 @@ ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
     add_script,
     add_demo,
     add_evaluate,
+    add_compare,
     add_train,
     add_weights,
 )

@@ -26,7 +26,7 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import cuts
+from . import cuts, weights
 from .baselines import blend, flow, mc, sample
 from .container import ffmpeg, last_lines, run
 from .errors import ArgumentError, SlomoError, SourceError
@@ -125,6 +125,13 @@ def methods(names: Sequence[str] | None = None, **options: Any) -> dict[str, Met
         else:
             chosen[name] = known[name]
     return chosen
+
+
+def model_line(model: str | os.PathLike[str] = "bundled", scale: float | None = None, **_: Any) -> str:
+    """Return what the filter's methods run on, from the options of `methods`."""
+    info = weights.read_info(model)
+    flow = {"unet": "slomo-unet", "dis": "slomo-dis"}[info.flow]
+    return f"model {info.name} {info.version}, width {info.width}, scale {scale or info.scale:g}; its default is {flow}"
 
 
 def minterpolate(clip: vs.VideoNode, multi: int, *, sc: bool = True) -> vs.VideoNode:
@@ -439,4 +446,5 @@ def write(scores: Sequence[Score], folder: Path, about: Mapping[str, Any]) -> No
     means = table(scores)
     summary = {**about, "frames": len(scores) // max(len(means["mean"]), 1), "means": means}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n", encoding="utf-8")
-    (folder / "table.txt").write_text(as_text(means) + "\n", encoding="utf-8")
+    text = [*(str(about[name]) for name in ("model",) if name in about), as_text(means), ""]
+    (folder / "table.txt").write_text("\n".join(text), encoding="utf-8")
