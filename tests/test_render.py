@@ -521,6 +521,22 @@ def test_real_files(tmp_path, name, size, fps, sounds, chapters, cheap):
     assert len(file.chapters()[1]) == chapters  # those of the first 0.1 s
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+@pytest.mark.parametrize("name", ["10:30 o'clock.mkv", "-y.mkv", "%03d.mkv", "film ü \"x\" \\\\.mkv"])
+def test_awkward_names(tmp_path, monkeypatch, film, cheap, name):
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = Path("in", name)
+    given.write_bytes(film.read_bytes())
+    monkeypatch.chdir("in")
+    path = render(name, f"out{name}", multi=2, span="0:2", **cheap)
+    assert path.name == f"out{name}"
+    assert source(path).num_frames == 4
+    monkeypatch.chdir(tmp_path)
+    assert source(given).num_frames == 20
+    assert len(list((tmp_path / "in").iterdir())) == 2
+
+
 # --- scripts ----------------------------------------------------------------------------------------------------------
 
 

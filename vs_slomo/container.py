@@ -75,7 +75,7 @@ class Container:
     announced: the rate that the header gives, to two digits; 0 where it gives none.
     """
 
-    path: Path
+    path: Path  # absolute
     streams: tuple[Stream, ...]
     video: int
     times: NDArray[np.int64]
@@ -183,6 +183,7 @@ def probe(path: str | os.PathLike[str]) -> Container:
         raise SourceError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")
     if not path.stat().st_size:
         raise SourceError(f"{path}: is empty")
+    path = path.absolute()  # a name such as "10:30.mp4" would be a protocol, "-a.mp4" an option
     done = run(["-v", "level+info", "-i", str(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "-"])
     said = done.stderr.decode(errors="replace")
     errors = re.findall(r"\[(?:error|fatal)\] (.*)", said)

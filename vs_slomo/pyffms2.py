@@ -83,7 +83,7 @@ class Reader:
 
     def frame(self, n: int) -> Frame:
         """Decode frame n; the next call takes its buffers again."""
-        self.video.get_frame(n)
+        self.video.get_frame(n)  # for its errors; its result lacks the later fields
         pointer = ffms2.FFMS_GetFrame(self.video._source, n, ctypes.byref(ffms2.err_info))  # noqa: SLF001
         frame: Frame = ctypes.cast(pointer, ctypes.POINTER(Frame))[0]
         return frame

@@ -264,7 +264,7 @@ def encode(
         *(*container_arguments(name, ending), *options),
     ]
     lasts = clip.num_frames / clip.fps
-    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
+    partial = output.absolute().with_name(f"{output.stem}.partial{output.suffix}")
     with tempfile.TemporaryDirectory() as folder:
 
         def run_with(clip: vs.VideoNode, tracks: Tracks | None, progress: Progress | None) -> None:
