@@ -29,6 +29,8 @@ EXPECTED = {
     "chain.vpy": (15, RATE * 5 / 2, (120, 72), {}),
     "motion_blur.vpy": (6, RATE, (160, 96), {}),
     "mpv.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1}),
+    "speed_ramp.vpy": (12, RATE, (160, 96), {}),
+    "vfr_to_cfr.vpy": (24, Fraction(60), (160, 96), {0: 0, 4: 1, 20: 5}),
 }
 
 
@@ -60,6 +62,17 @@ def test_example(name, video, tmp_path):
         true = np.asarray(given.get_frame(k)[0]).astype(float)
         assert np.abs(luma[n] - true).mean() < 1
     assert all(np.abs(a - b).mean() < 15 for a, b in pairwise(luma))  # no frame is astray
+
+
+@pytest.mark.parametrize("name", ["speed_ramp.vpy", "vfr_to_cfr.vpy"])
+def test_example_without_an_input(name, tmp_path):
+    piped = subprocess.run(
+        [VSPIPE, "-c", "y4m", "--end", "3", EXAMPLES / name, tmp_path / "out.y4m"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert piped.returncode == 0, piped.stderr
 
 
 def test_x264_takes_the_pipe(video, tmp_path):

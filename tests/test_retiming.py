@@ -14,6 +14,7 @@ from clips import convert, counting, distance, from_pictures, moving, picture, p
 from vs_slomo import cuts
 from vs_slomo.durations import duration, timed
 from vs_slomo.errors import ArgumentError
+from vs_slomo.filter import slomo
 from vs_slomo.retiming import retime
 from vs_slomo.timecodes import Timecodes
 
@@ -237,3 +238,36 @@ def test_every_format(made):
 def test_bad_arguments_are_errors_when_the_script_loads(clip, made, curve, options, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         made(clip, curve, **options)
+
+
+# --- chains -----------------------------------------------------------------------------------------------
+
+
+def test_after_slomo_what_it_has_made_is_taken_as_it_is(clip, made, shifting_model):
+    """Positions that slomo has made are the same in a chain; what lies between them is made of what is made."""
+    positions = [0, 0.5, 3.5, 4, 10.5, 2]
+    doubled = slomo(clip, 2, model=shifting_model, device="cpu")
+    chain, once = made(doubled, [2 * p for p in positions], unit="frames"), made(clip, positions, unit="frames")
+    assert all(same(a, b) for a, b in zip(chain.frames(), once.frames(), strict=True))
+
+
+def test_after_dedupe_a_picture_is_where_it_belongs(made, shifting_model):
+    pictures = [picture(64, 48, n - n % 2) for n in range(12)]
+    clip = from_pictures(pictures)
+    even = slomo(clip, 1, dedupe=True, model=shifting_model, device="cpu")
+    positions = [0, 3, 5, 4, 7]
+    chain, once = made(even, positions, unit="frames"), made(clip, positions, unit="frames", dedupe=True)
+    assert all(same(a, b) for a, b in zip(chain.frames(), once.frames(), strict=True))
+    halfway = from_pictures([picture(64, 48, 3)]).get_frame(0)
+    # The model's flow is that of a frame, the pictures are two apart: half of the way is left.
+    assert distance(once.get_frame(1), halfway, margin=12) < distance(clip.get_frame(3), halfway, margin=12)
+
+
+def test_after_slomo_a_cut_is_where_slomo_says(made, shifting_model):
+    left, right = np.zeros((3, 48, 64), np.float32), np.ones((3, 48, 64), np.float32)
+    clip = from_pictures([left] * 3 + [right] * 3).std.SetFrameProps(**{cuts.NEXT: 0, cuts.PREV: 0})
+    clip = clip[:2] + clip[2].std.SetFrameProps(**{cuts.NEXT: 1}) + clip[3:]
+    doubled = slomo(clip, 2, model=shifting_model, device="cpu")
+    out = made(doubled, [4, 4.5, 5, 5.25, 5.5, 5.75, 6, 5.5], unit="frames")
+    assert [float(np.asarray(f[0]).mean()) for f in out.frames()] == [0, 0, 0, 0, 0, 1, 1, 0]
+    assert [f.props[cuts.NEXT] for f in out.frames()] == [0, 0, 0, 0, 1, 0, 1, 0]

@@ -67,6 +67,15 @@ def test_a_moment_within_the_rounding_is_the_frame():
     assert exact.position(Fraction(1, 30)) == 1 + Fraction(1, 102)
 
 
+def test_rounded_moments_lose_no_frame():
+    # 15 fps in milliseconds; the last frame is taken to last 66 of them.
+    codes = Timecodes.starting((0, 67, 133, 200, 267, 333), Fraction(1, 1000), Fraction(1, 2000))
+    times = codes.at_rate(Fraction(60))
+    assert times.length == 24
+    assert [times.at(n) for n in range(0, 24, 4)] == [(k, 0) for k in range(6)]
+    assert times.at(23) == (5, 0)
+
+
 def test_a_constant_rate_is_recognised():
     assert Timecodes.constant(5, NTSC_FILM).rate == NTSC_FILM
     assert Timecodes((0, 1001, 2002, 3003), Fraction(1, 24000)).rate == NTSC_FILM

@@ -129,7 +129,8 @@ class Timecodes:
 
     def at_rate(self, fps: Fraction) -> Timeline:
         """Return the timeline that shows every frame at its own moment, at a constant rate."""
-        length = math.floor(self.duration * fps)
+        # The end is as uncertain as the moments that it was concluded from: three of them.
+        length = math.floor((self.duration + 3 * self.rounding) * fps)
         if length < 1:
             raise ArgumentError("fps_num/fps_den", str(fps), f"a rate with a frame in {float(self.duration):.3f} s")
         return Timeline(self.frames, tuple(self.position(n / fps) for n in range(length)))
