@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from vs_slomo.engine import Settings, shared_engine
 from vs_slomo.model import SuperSloMo
 from vs_slomo.weights import ModelInfo, save
 
 SHARED = Path(os.environ.get("VS_SLOMO_SHARED", Path(__file__).parents[2] / "shared"))
-settings.register_profile("quick", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile(
+    "quick", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("quick")
 
 SHIFT = (4.0, -2.0)
@@ -83,3 +88,15 @@ def engine_of():
             Settings(model=model, device="cpu", precision="fp32", scale=scale, flow=flow)
         )
     )
+
+
+def python(code: str, *args: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own, which finds the package and the tests' modules."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """Return what a test's own process needs to find the package and the tests' modules; one thread."""
+    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}

@@ -693,6 +693,14 @@ def test_interlaced_frames(see):
         see(clip).get_frame(1)
 
 
+def test_a_model_by_a_relative_path(shifting_model, monkeypatch):
+    """vspipe changes the working directory while it loads the script, and only then."""
+    monkeypatch.chdir(shifting_model.parent)
+    out = slomo(moving(vs.GRAY8), 2, model=shifting_model.name, device="cpu", scale=0.5)
+    monkeypatch.chdir("/")
+    out.get_frame(1)
+
+
 def test_errors_come_before_anything_costly(see, monkeypatch):
     """Frames, devices, weights: nothing is touched."""
     monkeypatch.setattr(Engine, "__init__", lambda *_: pytest.fail("a model was loaded"))

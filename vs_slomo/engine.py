@@ -162,7 +162,8 @@ class Engine:
         rgb0, rgb1: (1, 3, h, w) float in [0, 1], the networks' input. gray: for the flow stage "dis", both frames
         at full size, without padding, (H, W) uint8.
         """
-        self.runs += 1
+        with _lock:
+            self.runs += 1
         i0, i1 = (x.to(self.device, self.dtype) for x in (rgb0, rgb1))
         if self.flow == "unet":
             return Pair(i0, i1, self.model.flow(i0, i1))
@@ -236,13 +237,21 @@ class PairCache[P: Kept]:
     """
 
     def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self.limit = limit
+        self.limit, self.size = limit, 0
         self._pairs: OrderedDict[tuple[int, int], P | None] = OrderedDict()
 
     def get(self, frames: tuple[int, int], compute: Callable[[], P | None]) -> P | None:
         """Return the pair of two frames, by their numbers, computed where it is not here."""
-        pair = self._pairs.pop(frames) if frames in self._pairs else compute()
-        self._pairs[frames] = pair
-        while len(self._pairs) > 1 and sum(p.nbytes for p in self._pairs.values() if p is not None) > self.limit:
-            self._pairs.popitem(last=False)
+        if frames in self._pairs:
+            self._pairs.move_to_end(frames)
+            return self._pairs[frames]
+        pair = self._pairs[frames] = compute()
+        self.size += self.taken(pair)
+        while self.size > self.limit and len(self._pairs) > 1:
+            self.size -= self.taken(self._pairs.popitem(last=False)[1])
         return pair
+
+    @staticmethod
+    def taken(pair: P | None) -> int:
+        """Return what an entry takes: of a still scene there may be very many."""
+        return 1024 + (0 if pair is None else pair.nbytes)

@@ -1,0 +1,272 @@
+"""The model on a device: arguments, flows, what is shared and what is kept."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from conftest import SHIFT
+
+from vs_slomo import weights
+from vs_slomo.engine import (
+    DTYPES,
+    SCALES,
+    Engine,
+    Pair,
+    PairCache,
+    Settings,
+    check_device,
+    check_flow,
+    check_precision,
+    check_scale,
+    dis_flow,
+    shared_engine,
+)
+from vs_slomo.errors import ArgumentError
+from vs_slomo.model import network_input
+
+
+def settings_for(model, **options):
+    return Settings(**{"model": model, "device": "cpu", "precision": "fp32", "scale": 1.0, "flow": "unet"} | options)
+
+
+def textured(height, width, x=0, y=0):
+    """A picture (1, 3, h, w) of waves, moved to the right and down by x and y."""
+    v, u = torch.meshgrid(torch.arange(height) - y, torch.arange(width) - x, indexing="ij")
+    waves = [torch.sin(u / a + v / b) * torch.cos(u / b - v / a) for a, b in ((5, 7), (6, 11), (9, 8))]
+    return (0.5 + 0.4 * torch.stack(waves)).unsqueeze(0)
+
+
+# --- arguments --------------------------------------------------------------------------------------------
+
+
+def test_the_device_that_there_is(monkeypatch):
+    assert check_device("cpu") == "cpu"
+    assert check_device("cpu:0") == "cpu:0"
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available()):
+        assert check_device(None) == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert check_device(None) == "cuda"
+    assert check_device("cuda:1") == "cuda:1"
+    with pytest.raises(ArgumentError) as error:
+        check_device("cuda:2")
+    assert str(error.value) == "device: got 'cuda:2', allowed: None or, on this machine, one of cuda, cpu"
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu", "", "cuda:x", [1], 1.5])
+def test_what_is_no_device(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ArgumentError) as error:
+        check_device(device)
+    assert str(error.value) == f"device: got {device!r}, allowed: None or one of cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "meta", "cpu:3", "mps", 0])
+def test_a_device_that_is_not_here(device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ArgumentError) as error:
+        check_device(device)
+    assert str(error.value) == f"device: got {device!r}, allowed: None or, on this machine, one of cpu"
+
+
+def test_precision():
+    assert [check_precision(None, d) for d in ("cpu", "mps", "cuda", "cuda:1", "xpu")] == ["fp32"] * 2 + ["fp16"] * 3
+    assert [check_precision(p, "cpu") for p in DTYPES] == list(DTYPES)
+    for got in ("half", 16, "", ["fp32"], torch.float16):
+        with pytest.raises(ArgumentError) as error:
+            check_precision(got, "cpu")
+        assert str(error.value) == f"precision: got {got!r}, allowed: None or one of fp32, fp16, bf16"
+
+
+def test_scale():
+    assert [check_scale(None, s) for s in SCALES] == list(SCALES)
+    assert [check_scale(s, 0.5) for s in SCALES] == list(SCALES)
+    assert isinstance(check_scale(1, 0.5), float)
+    for got in (4, 2, 0, -1, 0.3, "1", [1], float("nan")):
+        with pytest.raises(ArgumentError) as error:
+            check_scale(got, 0.5)
+        assert str(error.value) == f"scale: got {got!r}, allowed: None or one of 1.0, 0.5, 0.25, 0.125"
+
+
+def test_flow():
+    assert check_flow(None, "dis") == "dis"
+    assert check_flow("unet", "dis") == "unet"
+    for got in ("raft", "", 1, ["dis"]):
+        with pytest.raises(ArgumentError) as error:
+            check_flow(got, "dis")
+        assert str(error.value) == f"flow: got {got!r}, allowed: None or one of unet, dis"
+
+
+# --- flows and frames -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("size", [(64, 96), (40, 70)])
+def test_as_the_model_alone(seeing_model, scale, size):
+    """Pair, motion, render: what `SuperSloMo.forward` does."""
+    engine = Engine(settings_for(seeing_model, scale=scale))
+    model, _ = weights.load(seeing_model)
+    a, b = textured(*size), textured(*size, 2, 1)
+    pair = engine.pair(network_input(a, scale), network_input(b, scale))
+    for t in (0.25, 0.5):
+        made = engine.render(engine.motion(pair, t), a, b, 1, 1)
+        assert made.shape == a.shape
+        assert torch.allclose(made, model(a, b, t, scale), atol=1e-5)
+
+
+@pytest.mark.parametrize(("ratio_x", "ratio_y"), [(1, 1), (0.5, 0.5), (0.5, 1), (1, 0.5), (0.25, 0.25), (0.25, 1)])
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_planes_of_any_size_move_alike(shifting_model, ratio_x, ratio_y, scale):
+    """The model's flow is SHIFT in its own pixels, so it is SHIFT / scale in the picture's."""
+    engine = Engine(settings_for(shifting_model, scale=scale))
+    height, width = 256, 256
+    pair = engine.pair(*torch.rand(2, 1, 3, round(height * scale), round(width * scale)))
+    v, u = torch.meshgrid(torch.arange(0.0, height * ratio_y), torch.arange(0.0, width * ratio_x), indexing="ij")
+    x, y = SHIFT[0] / scale * ratio_x, SHIFT[1] / scale * ratio_y
+    plane0 = (u + 2 * v).expand(1, 1, -1, -1)
+    plane1 = plane0 - x - 2 * y
+    made = engine.render(engine.motion(pair, 0.25), plane0, plane1, ratio_x, ratio_y)
+    inside = np.s_[..., 16:-16, 16:-16]
+    assert torch.allclose(made[inside], (plane0 - (x + 2 * y) / 4)[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_half_precision_is_near(seeing_model, precision):
+    a, b = textured(64, 64), textured(64, 64, 2, 1)
+
+    def made(precision):
+        engine = Engine(settings_for(seeing_model, precision=precision))
+        return engine.render(engine.motion(engine.pair(a, b), 0.5), a, b, 1, 1)
+
+    assert made(precision).dtype == torch.float32
+    assert 0 < (made(precision) - made("fp32")).abs().max() < {"fp16": 0.02, "bf16": 0.2}[precision]
+
+
+def test_classical_flow():
+    """DIS finds a motion of (3, 2) in pictures whose rows are longer than they are."""
+    a, b = ((textured(60, 90, x, y)[0, 0] * 255).byte().numpy() for x, y in ((0, 0), (3, 2)))
+    wide = np.zeros((60, 128), np.uint8)
+    wide[:, :90] = a
+    for i0, i1, sign in ((a, b, 1), (b, a, -1), (wide[:, :90], b, 1)):
+        flow = dis_flow(i0, i1)
+        assert flow.shape == (1, 2, 60, 90)
+        assert flow.dtype == torch.float32
+        inside = flow[0, :, 10:-10, 10:-10]
+        assert torch.allclose(inside.mean((1, 2)), sign * torch.tensor([3.0, 2.0]), atol=0.15)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("size", [(16, 16), (60, 90), (64, 128)])
+def test_a_pair_by_classical_flow(shifting_model, scale, size):
+    """It sees the picture without padding; the flow is padded, to what the networks' input covers."""
+    engine = Engine(settings_for(shifting_model, flow="dis", scale=scale))
+    a, b = textured(*size), textured(*size, 1, 0)
+    gray = tuple((x[0, 1] * 255).byte().numpy() for x in (a, b))
+    pair = engine.pair(network_input(a, scale), network_input(b, scale), gray)
+    height, width = size
+    for small, full, alone in zip(pair.flows, pair.finer, (dis_flow(*gray), dis_flow(*gray[::-1])), strict=True):
+        assert small.shape[-2:] == pair.i0.shape[-2:]
+        assert full.shape[-2:] == tuple(round(n / scale) for n in small.shape[-2:])
+        assert torch.equal(full[..., :height, :width], alone)
+    assert engine.render(engine.motion(pair, 0.5), a, b, 1, 1).shape == a.shape
+
+
+def test_classical_flow_without_the_gray_pictures(shifting_model):
+    engine = Engine(settings_for(shifting_model, flow="dis"))
+    with pytest.raises(ArgumentError) as error:
+        engine.pair(textured(32, 32), textured(32, 32))
+    assert str(error.value) == 'gray: got None, allowed: both frames in gray, for flow="dis"'
+
+
+def test_bytes_of_a_pair():
+    x, flow = torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 32, 32)
+    assert Pair(x, x, (flow, flow)).nbytes == 4 * 32 * 32 * 10
+    assert Pair(x.half(), x.half(), (flow, flow), (flow, flow)).nbytes == 32 * 32 * (12 + 16 + 16)
+
+
+# --- shared and kept --------------------------------------------------------------------------------------
+
+
+def test_one_engine_for_the_same_settings(shifting_model, tmp_path):
+    path = shutil.copy(shifting_model, tmp_path / "model.safetensors")
+    one = shared_engine(settings_for(path))
+    assert shared_engine(settings_for(path)) is one
+    assert shared_engine(settings_for(path, scale=0.5)) is not one
+    os.utime(path, ns=(0, 0))
+    assert shared_engine(settings_for(path)) is not one  # the file has changed
+
+
+def test_the_last_one_frees_it(shifting_model, tmp_path):
+    path = shutil.copy(shifting_model, tmp_path / "model.safetensors")
+    gone = weakref.ref(shared_engine(settings_for(path)))
+    gc.collect()
+    assert gone() is None
+
+
+def test_threads_that_come_at_once_share_one(shifting_model, tmp_path):
+    path = shutil.copy(shifting_model, tmp_path / "model.safetensors")
+    start, found = threading.Barrier(6), []
+
+    def ask():
+        start.wait()
+        found.append(shared_engine(settings_for(path)))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+
+
+class Kept:
+    def __init__(self, nbytes=9_000):
+        self.nbytes = nbytes
+
+
+def test_pairs_are_bounded_in_bytes():
+    cache, computed = PairCache(limit=35_000), []
+
+    def compute(k):
+        computed.append(k)
+        return Kept()
+
+    for k in (0, 1, 2, 0, 3, 0, 1):
+        cache.get((k, k + 1), lambda k=k: compute(k))
+    assert computed == [0, 1, 2, 3, 1]  # when 3 came, 1 was the one not asked for longest
+    assert cache.size <= cache.limit
+
+
+def test_one_pair_is_kept_however_large_it_is():
+    cache = PairCache(limit=1)
+    one = cache.get((0, 1), Kept)
+    assert cache.get((0, 1), lambda: pytest.fail("computed again")) is one
+    other = cache.get((1, 2), Kept)
+    assert other is not one
+    assert cache.get((0, 1), Kept) is not one
+
+
+def test_pairs_of_identical_frames_are_kept_and_counted():
+    """A still scene has very many of them."""
+    cache = PairCache(limit=100_000)
+    for k in range(1000):
+        assert cache.get((k, k + 1), lambda: None) is None
+    assert cache.size <= cache.limit
+    assert cache.get((999, 1000), lambda: pytest.fail("computed again")) is None
+
+
+def test_an_error_leaves_nothing_behind():
+    cache = PairCache()
+    with pytest.raises(ZeroDivisionError):
+        cache.get((0, 1), lambda: 1 // 0)
+    assert cache.size == 0
+    assert cache.get((0, 1), Kept).nbytes == 9_000
