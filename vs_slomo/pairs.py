@@ -114,7 +114,7 @@ def check_options(
         dedupe = None
     elif dedupe is True:
         dedupe = duplicates.THRESHOLD
-    elif isinstance(dedupe, str) or not 0 < dedupe <= 1:
+    elif not isinstance(dedupe, int | float) or not 0 < dedupe <= 1:
         raise ArgumentError("dedupe", dedupe, "None, True or a threshold in (0, 1]")
     if isinstance(max_gap, bool) or max_gap not in GAPS:
         raise ArgumentError("max_gap", max_gap, f"an integer from {GAPS[0]} to {GAPS[-1]}")
@@ -171,8 +171,7 @@ def feed(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode |
         told = frames.along(cut, times)
         both = [frames.along(x, times) for clip_ in inputs for x in (clip_, frames.following(clip_))]
     else:
-        decided = duplicates.detect(clip, options.dedupe).std.CopyFrameProps(cut, props=[cuts.NEXT])
-        told = duplicates.plan(times, decided, options.max_gap)
+        told = duplicates.plan(times, duplicates.detect(clip, options.dedupe), cut, options.max_gap)
         ends = (duplicates.FIRST, duplicates.SECOND)
         both = [duplicates.pick(x, times, told, end, options.max_gap) for x in inputs for end in ends]
     if options.borders == "auto":
