@@ -180,6 +180,15 @@ def test_damage_is_logged(tmp_path, caplog):
     assert "b.ts: damaged? " in caplog.text
 
 
+def test_tags_are_not_read_as_facts(tmp_path):
+    """They stand in the same text as what ffmpeg says itself."""
+    tags = {"title": "Output #0", "comment": "[error] partial file", "artist": "Stream #0:7: Audio: aac"}
+    options = [x for tag, text in tags.items() for x in ("-metadata", f"{tag}={text}")]
+    file = probe(media.picture(tmp_path / "x.mkv", *options))
+    assert file.streams == (Stream(0, "video", "h264"),)
+    assert len(file.times) == 10
+
+
 def test_no_ffmpeg(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)

@@ -186,14 +186,14 @@ def probe(path: str | os.PathLike[str]) -> Container:
     path = path.absolute()  # a name such as "10:30.mp4" would be a protocol, "-a.mp4" an option
     done = run(["-v", "level+info", "-i", str(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "-"])
     said = done.stderr.decode(errors="replace")
-    errors = re.findall(r"\[(?:error|fatal)\] (.*)", said)
-    about = re.split(r"Stream mapping:|Output #0", said)[0]
-    streams = tuple(
-        Stream(int(index), kind.lower(), codec)
-        for index, kind, codec in re.findall(r"Stream #0:(\d+)\S*: (\w+): (\w+)", about)
-    )
-    video = [int(index) for index, rest in re.findall(r"Stream #0:(\d+)\S*: Video: (.*)", about) if PICTURE not in rest]
-    announced = re.search(rf"Stream #0:{video[0]}\D.*?([\d.]+) tbr", about) if video else None
+    # From the start of the line: a file's tags are in this text too.
+    errors = re.findall(r"^(?:\[[^]]*\] )?\[(?:error|fatal)\] (.*)", said, flags=re.MULTILINE)
+    about = re.split(r"^\[info\] (?:Stream mapping:|Output #0)", said, flags=re.MULTILINE)[0]
+    lines = re.findall(r"^\[info\] +Stream #0:(\d+)\S*: (\w+): (\w+)(.*)", about, flags=re.MULTILINE)
+    streams = tuple(Stream(int(index), kind.lower(), codec) for index, kind, codec, _ in lines)
+    video = {int(index): rest for index, kind, _, rest in lines if kind == "Video" and PICTURE not in rest}
+    first = min(video, default=0)
+    announced = re.search(r"([\d.]+) tbr", video.get(first, ""))
     if not streams or "Input #0, tty" in about:
         raise SourceError(f"{path}: is not a video ({errors[0] if errors else 'text'})")
     if not video:
@@ -214,7 +214,7 @@ def probe(path: str | os.PathLike[str]) -> Container:
     return Container(
         path=path,
         streams=streams,
-        video=video[0],
+        video=first,
         times=times[shown],
         time_base=Fraction(header["tb"]),
         shown=shown,
