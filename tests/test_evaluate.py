@@ -61,7 +61,7 @@ def test_triplets(tmp_path, names):
     triplet(tmp_path / "a", names)
     cases = list(find_cases(tmp_path))
     assert [c.clip for c in cases] == ["a", "b"]
-    got = [*cases[1].pair.frames(), *cases[1].truth.frames()]
+    got = [*cases[1].seen.frames(), *cases[1].truth.frames()]
     for frame, n in zip(got, (0, 2, 1), strict=True):
         assert np.array_equal(rgb(frame), pictures[n][..., ::-1])
     assert [c.clip for c in find_cases(tmp_path, cases=1)] == ["a"]
@@ -92,7 +92,10 @@ def test_a_folder_of_frames_is_cut_into_windows_of_nine(tmp_path):
         put(tmp_path / "clip" / f"{n:03}.png", ramp(n, 10))
     cases = list(find_cases(tmp_path))
     assert [(c.clip, c.name, c.multi) for c in cases] == [("clip", "0", 8), ("clip", "8", 8)]
-    assert [rgb(f)[0, 0, 0] for f in cases[1].pair.frames()] == [80, 160]
+    assert [(c.at, [int(rgb(f)[0, 0, 0]) for f in c.seen.frames()]) for c in cases] == [
+        (0, [0, 80, 160]),
+        (1, [0, 80, 160]),
+    ]
     assert [rgb(f)[0, 0, 0] for f in cases[1].truth.frames()] == [90, 100, 110, 120, 130, 140, 150]
     assert len(list(find_cases(tmp_path, stride=4, cases=3))) == 3
 
@@ -106,11 +109,15 @@ def test_videos_are_cut_into_pairs_without_cuts(tmp_path, monkeypatch):
     cases = list(find_cases(tmp_path))
     # 10 windows of 3 frames; the cut lies behind frame 5.
     assert [c.name for c in cases] == [str(n) for n in range(10) if n not in (4, 5)]
-    assert all(same(cases[2].pair.get_frame(i), clip.get_frame(2 + 2 * i)) for i in range(2))
+    assert [c.at for c in cases] == [0, 0, *[1] * 6]
+    for case in cases:
+        first = int(case.name)
+        own = range(first % 2 if case.at == 0 else first - 2, min(first + 5, 12), 2)
+        assert all(same(case.seen.get_frame(i), clip.get_frame(n)) for i, n in enumerate(own))
     assert same(cases[2].truth.get_frame(0), clip.get_frame(3))
     assert [c.name for c in find_cases(tmp_path, stride=3, cases=2)] == ["0", "8"]
     (small,) = find_cases(tmp_path, cases=1, max_size=48)
-    assert (small.pair.width, small.pair.height) == (48, 32)
+    assert (small.seen.width, small.seen.height) == (48, 32)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """How near each method comes to true frames that were left out: tables, and the worst cases as pictures.
 
-A case is a pair of frames and what was between them. Every method sees the pair alone, as a clip of two frames, and
-goes its usual way through the host; pictures are compared as RGB of 8 bit.
+A case is a pair of frames and what was between them. Every method sees a clip with the pair in it, and goes its usual
+way through the host; pictures are compared as RGB of 8 bit.
 """
 
 from __future__ import annotations
@@ -58,12 +58,14 @@ HIGHEST = 100.0
 class Case:
     """Two frames, and the frames between them in equal steps.
 
-    clip: what it belongs to. name: which part of that.
+    clip: what it belongs to. name: which part of that. seen: the pair, and where there are some the frames as far
+    before and behind (block motion looks there too). at: the first one of the pair.
     """
 
     clip: str
     name: str
-    pair: vs.VideoNode
+    seen: vs.VideoNode
+    at: int
     truth: vs.VideoNode
 
     @property
@@ -205,7 +207,7 @@ def find_cases(
             raise ArgumentError("stride", stride, "None or 2, as the folder holds triplets")
         for name, pictures in spread(triplets, cases):
             clip = in_memory(shrunk(picture_clip(pictures), max_size))
-            yield Case(name, "", clip[::2], clip[1])
+            yield Case(name, "", clip[::2], 0, clip[1])
         return
     found = list(find_clips(folder))
     if not found:
@@ -258,11 +260,13 @@ def windows(path: Path, folder: Path, stride: int | None, count: int, max_size: 
         log.warning("%s is left out: %d frames are too few", name, len(whole))
     clip = shrunk(whole, max_size)
     for first in spread(starts, count):
-        window = in_memory(clip[first : first + step + 1])
+        at = int(first >= step)
+        around = in_memory(clip[first - at * step : first + 2 * step + 1])
+        window = around[at * step : (at + 1) * step + 1]
         if any(f.props[cuts.NEXT] for f in cuts.detect(window)[:-1].frames(close=True)):
             log.info("%s: frames %d to %d are left out, there is a cut", name, first, first + step)
             continue
-        yield Case(name, str(first), window[::step], window[1:-1])
+        yield Case(name, str(first), around[::step], at, window[1:-1])
 
 
 def picture_clip(paths: Sequence[Path]) -> vs.VideoNode:
@@ -330,9 +334,9 @@ def evaluate(
     clips: dict[str, vs.VideoNode] = {}
     for case in cases:
         # The last case's clips are held until the new ones have met their model: the engine is theirs together.
-        _held, clips = clips, {name: method(case.pair, case.multi) for name, method in methods.items()}
+        _held, clips = clips, {name: method(case.seen, case.multi) for name, method in methods.items()}
         for n, truth in enumerate(rgb_frames(case.truth), 1):
-            made = {name: next(rgb_frames(clip[n])) for name, clip in clips.items()}
+            made = {name: next(rgb_frames(clip[case.at * case.multi + n])) for name, clip in clips.items()}
             own = [Score(case.clip, case.name, n / case.multi, m, *measured(made[m], truth)) for m in methods]
             scores += own
             if worst is not None:
