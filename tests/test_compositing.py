@@ -243,3 +243,10 @@ def test_bad_arguments(made, options, message):
 def test_bad_debug(shifting_model):
     with pytest.raises(ArgumentError, match="debug: got 'depth', allowed: None or one of flow, visibility, t"):
         slomo(moving(), debug="depth", model=shifting_model, device="cpu")
+
+
+def test_layers_work_in_expressions(made):
+    """As docs/time.md has it."""
+    length = made(moving(length=2)).forward.std.ShufflePlanes(2, vs.GRAY)
+    mask = length.std.Expr("x 2 - 4 / 0 max 1 min")
+    np.testing.assert_allclose(plane(mask), (math.hypot(X, Y) - 2) / 4, rtol=1e-3)
