@@ -41,6 +41,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory):
+    """What the package keeps per user is kept for this run only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VS_SLOMO_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shifting_model(tmp_path_factory) -> Path:
     """A model file whose flow is SHIFT everywhere, whatever it sees: the truth is known at any t."""

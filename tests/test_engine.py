@@ -94,7 +94,7 @@ def test_scale():
     for got in (4, 2, 0, -1, 0.3, "1", [1], float("nan")):
         with pytest.raises(ArgumentError) as error:
             check_scale(got, 0.5)
-        assert str(error.value) == f"scale: got {got!r}, allowed: None or one of 1.0, 0.5, 0.25, 0.125"
+        assert str(error.value) == f'scale: got {got!r}, allowed: None, "auto" or one of 1.0, 0.5, 0.25, 0.125'
 
 
 def test_flow():

@@ -65,7 +65,7 @@ def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **o
         raise ArgumentError("t", t, "a number in (0, 1)")
     if span is not None and not span > 0:
         raise ArgumentError("span", span, "None or a number of pixels above 0")
-    layers = Layers(clip, Timing(clip.num_frames, Fraction(1)), check_options(**options))
+    layers = Layers(clip, Timing(clip.num_frames, Fraction(1)), check_options((clip.width, clip.height), **options))
     forward = layers.clip(vs.RGBS, layers.forward)
     return MotionClips(
         forward=forward,

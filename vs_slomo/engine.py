@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import threading
+import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Concatenate, Literal, NamedTuple, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -17,19 +21,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import weights
+from . import kernels, weights
+from .convolution import accelerate
+from .cuda import Graphed, Padded
 from .errors import ArgumentError
 from .model import Flows, Motion
+from .tiles import SMALLEST, Tiled
+from .unet import MULTIPLE, UNet
 from .warp import resize_field
 
 log = logging.getLogger("vs_slomo")
+
+# Large tensors on huge pages: their first touch costs a tenth of the networks' time otherwise. Linux only; PyTorch
+# asks with its first tensor.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 Precision = Literal["fp32", "fp16", "bf16"]
 FlowStage = Literal["unet", "dis"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SCALES = (1.0, 0.5, 0.25, 0.125)
+AUTO_PIXELS = 1 << 20
+"""`scale="auto"` gives the networks no more pixels than this."""
 CACHE_BYTES = 256 << 20
 """For the flows of the pairs that a stream keeps."""
+FRAME_BYTES = 128 << 20
+"""For the frames that are kept between one pair and the next."""
+CPU_BYTES = 2 << 30
+"""What the networks may take on the CPU; on a device it is what is free there."""
+NUMBERS = 5.5
+"""That a network keeps at once for each pixel, as a multiple of its width (measured)."""
 
 
 def check_device(device: str | None) -> str:
@@ -65,13 +85,27 @@ def check_precision(precision: str | None, device: str) -> Precision:
     return precision  # type: ignore[return-value]  # mypy does not narrow a str by a dict's keys
 
 
-def check_scale(scale: float | None, native: float) -> float:
-    """Return the networks' resolution as a part of the picture's; None is the model's own. Raises ArgumentError."""
-    if scale is None:
+def check_scale(scale: float | str | None, native: float, size: tuple[int, int] = (0, 0)) -> float:
+    """Return the networks' resolution as a part of the picture's; None is the model's own. Raises ArgumentError.
+
+    size: the picture's width and height. "auto" halves the model's own until the networks see at most 2^20 pixels:
+    1280x720 at 1, 1920x1080 at 1/2, 3840x2160 at 1/4 where the model's own is 1.
+    """
+    if scale is None or scale == "auto":
+        width, height = size
+        while scale == "auto" and native > SCALES[-1] and width * height * native**2 > AUTO_PIXELS:
+            native /= 2
         return native
     if scale not in SCALES:
-        raise ArgumentError("scale", scale, f"None or one of {', '.join(map(str, SCALES))}")
+        raise ArgumentError("scale", scale, f'None, "auto" or one of {", ".join(map(str, SCALES))}')
     return float(scale)
+
+
+def check_tile(tile: int | None) -> int | None:
+    """Return the longest side of a tile in pixels of the picture; None is what memory holds. Raises ArgumentError."""
+    if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or tile < SMALLEST):
+        raise ArgumentError("tile", tile, f"None or an integer of at least {SMALLEST}")
+    return tile
 
 
 def check_flow(flow: str | None, native: str) -> FlowStage:
@@ -91,6 +125,7 @@ class Settings:
     precision: Precision
     scale: float
     flow: FlowStage
+    tile: int | None = None
 
     @property
     def half(self) -> bool:
@@ -142,20 +177,57 @@ class Pair:
         return sum(x.nbytes for x in (self.i0, self.i1, *self.flows, *(self.finer or ())))
 
 
+def _where_it_runs[**P, T](
+    method: Callable[Concatenate[Engine, P], T],
+) -> Callable[Concatenate[Engine, P], T]:
+    """Let a method run where the engine does, without gradients: what decides that belongs to a thread."""
+
+    @functools.wraps(method)
+    def run(self: Engine, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        @torch.inference_mode()
+        def inside() -> T:
+            return method(self, *args, **kwargs)
+
+        return inside() if self.worker is None else self.worker.submit(inside).result()
+
+    return run
+
+
 class Engine:
     """A loaded model. Safe to use from several threads at once.
 
-    runs: how often a flow was computed.
+    runs: how often a flow was computed. worker: on the CPU, the one thread that computes. A host has many, and each
+    would keep memory of its own, and threads of its own behind it.
     """
 
     def __init__(self, settings: Settings) -> None:
+        start = time.perf_counter()
         self.device, self.dtype = torch.device(settings.device), DTYPES[settings.precision]
         self.scale, self.flow = settings.scale, settings.flow
-        self.model, _ = weights.load(settings.model)
-        self.model.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        self.model, info = weights.load(settings.model)
+        self.model.to(self.device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)
+        self.worker = ThreadPoolExecutor(1, "vs_slomo") if self.device.type == "cpu" else None
+        if self.device.type == "cpu":
+            accelerate(self.model)
+        self.cost = NUMBERS * info.width * torch.empty(0, dtype=self.dtype).element_size()
+        side = settings.tile and max(SMALLEST, round(settings.tile * self.scale) // MULTIPLE * MULTIPLE)
+        for name in ("flow_net", "interp_net"):
+            setattr(self.model, name, Tiled(self._prepared(getattr(self.model, name)), side, self._room))
         self.runs = 0
-        log.debug("engine: %s", settings)
+        log.debug("engine: %s, loaded in %.2f s", settings, time.perf_counter() - start)
 
+    def _prepared(self, net: UNet) -> torch.nn.Module:
+        return Graphed(Padded(net)) if self.device.type == "cuda" else net
+
+    def _room(self) -> float:
+        """Return how many pixels the networks may see at once."""
+        if self.device.type != "cuda":
+            return CPU_BYTES / self.cost
+        free, _ = torch.cuda.mem_get_info(self.device)
+        cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return 0.8 * (free + cached) / self.cost
+
+    @_where_it_runs
     def pair(self, rgb0: Tensor, rgb1: Tensor, gray: tuple[np.ndarray, np.ndarray] | None = None) -> Pair:
         """Find the flow between two frames.
 
@@ -175,10 +247,12 @@ class Engine:
         small = tuple(resize_field(f, self.scale, self.scale) * self.scale for f in (f01, f10))
         return Pair(i0, i1, (small[0], small[1]), (f01, f10))
 
+    @_where_it_runs
     def motion(self, pair: Pair, t: float) -> Motion:
         """Return the motion at t in (0, 1), for planes that `render` can move."""
         return self.model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer)
 
+    @_where_it_runs
     def render(
         self,
         motion: Motion,
@@ -187,15 +261,28 @@ class Engine:
         ratio_x: float,
         ratio_y: float,
         origin: tuple[int, int] = (0, 0),
+        peak: int | None = None,
     ) -> Tensor:
-        """Return the planes (1, C, h, w) at the motion's time, float32 on the device.
+        """Return the planes (1, C, h, w) at the motion's time, on the CPU.
 
         ratio_x, ratio_y: their size as a part of the picture's (chroma of 4:2:0: 1/2). origin: as in `Pair`.
+        peak: the largest value of integer planes, which come back as such; None gives float32.
         """
         own = self.scale if self.flow == "unet" else 1.0
         plane0, plane1 = plane0.to(self.device), plane1.to(self.device)
-        x, y = round(origin[0] * ratio_x), round(origin[1] * ratio_y)
-        return motion.resized(ratio_x / own, ratio_y / own).render(plane0, plane1, x, y)
+        corner = round(origin[0] * ratio_x), round(origin[1] * ratio_y)
+        made = kernels.render(motion, plane0, plane1, ratio_x / own, ratio_y / own, corner, peak)
+        return downloaded(made)
+
+
+def downloaded(tensor: Tensor) -> Tensor:
+    """Return a tensor on the CPU, once it is there."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    host.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensor.device).synchronize()  # of this stream only: the others go on
+    return host
 
 
 def dis_flow(gray0: np.ndarray, gray1: np.ndarray) -> Tensor:
@@ -248,10 +335,48 @@ class PairCache[P: Kept]:
         pair = self._pairs[frames] = compute()
         self.size += self.taken(pair)
         while self.size > self.limit and len(self._pairs) > 1:
-            self.size -= self.taken(self._pairs.popitem(last=False)[1])
+            dropped, old = self._pairs.popitem(last=False)
+            self.size -= self.taken(old)
+            log.debug("pairs: %s released, %.0f MB kept", dropped, self.size / 1e6)
         return pair
 
     @staticmethod
     def taken(pair: P | None) -> int:
         """Return what an entry takes: of a still scene there may be very many."""
         return 1024 + (0 if pair is None else pair.nbytes)
+
+
+class FrameCache:
+    """The latest frames on the device, bounded in bytes: each is read and sent there once, for both of its pairs.
+
+    Safe to use from several threads and streams at once.
+    """
+
+    def __init__(self, device: str, limit: int = FRAME_BYTES) -> None:
+        self.device, self.limit, self.size = torch.device(device), limit, 0
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[Tensor, torch.cuda.Event | None]] = OrderedDict()
+
+    def get(self, key: Hashable, read: Callable[[], Tensor]) -> Tensor:
+        """Return what `read` returns, on the device; it is called where the key is new."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = self._sent(read())
+                self.size += self._kept[key][0].nbytes
+                while self.size > self.limit and len(self._kept) > 1:
+                    dropped, (old, _) = self._kept.popitem(last=False)
+                    self.size -= old.nbytes
+                    log.debug("frames: %s released, %.0f MB kept", dropped, self.size / 1e6)
+            self._kept.move_to_end(key)
+            tensor, ready = self._kept[key]
+        if ready is not None:
+            stream = torch.cuda.current_stream(self.device)
+            stream.wait_event(ready)
+            tensor.record_stream(stream)  # not to be written over while this stream may read it
+        return tensor
+
+    def _sent(self, tensor: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+        if self.device.type != "cuda":
+            return tensor.to(self.device), None
+        sent = tensor.pin_memory().to(self.device, non_blocking=True)
+        return sent, torch.cuda.current_stream(self.device).record_event()

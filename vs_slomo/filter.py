@@ -37,10 +37,11 @@ def slomo(
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
     model: str | os.PathLike[str] = "bundled",
-    scale: float | None = None,
+    scale: float | str | None = None,
     flow: str | None = None,
     device: str | None = None,
     precision: str | None = None,
+    tile: int | None = None,
     sc: bool = True,
     sc_threshold: float = cuts.THRESHOLD,
     sc_action: str = "repeat",
@@ -67,11 +68,14 @@ def slomo(
         without a rate (fps 0) have.
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
-    scale: the networks' resolution as a part of the clip's: 1, 0.5, 0.25 or 0.125; None is the model's own.
+    scale: the networks' resolution as a part of the clip's: 1, 0.5, 0.25 or 0.125; None is the model's own, and
+        "auto" half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
         second network); None is what the model is best with.
     device: None, "cuda", "cuda:1", "xpu", "mps" or "cpu"; None takes the first there is.
     precision: of the networks: "fp32", "fp16" or "bf16"; None is half where the device is fast at it.
+    tile: the networks look at parts of the picture of at most tile x tile pixels, blended where they overlap, so that
+        less memory is needed; None does so only where memory does not hold the whole.
     sc: move nothing across a cut. The frames' own `_SceneChangeNext` and `_SceneChangePrev` count where they are
         there, else `cuts.detect` with sc_threshold in [0, 1].
     sc_action: what is shown across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
@@ -93,11 +97,13 @@ def slomo(
     """
     clip = formats.check_clip(clip)
     options = check_options(
+        (clip.width, clip.height),
         model=model,
         scale=scale,
         flow=flow,
         device=device,
         precision=precision,
+        tile=tile,
         sc=sc,
         sc_threshold=sc_threshold,
         sc_action=sc_action,

@@ -31,6 +31,7 @@ from .engine import (
     check_flow,
     check_precision,
     check_scale,
+    check_tile,
     shared_engine,
 )
 from .errors import ArgumentError
@@ -73,12 +74,14 @@ class Options:
 
 
 def check_options(
+    size: tuple[int, int],
     *,
     model: str | os.PathLike[str] = "bundled",
-    scale: float | None = None,
+    scale: float | str | None = None,
     flow: str | None = None,
     device: str | None = None,
     precision: str | None = None,
+    tile: int | None = None,
     sc: bool = True,
     sc_threshold: float = cuts.THRESHOLD,
     sc_action: str = "repeat",
@@ -90,7 +93,10 @@ def check_options(
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
 ) -> Options:
-    """Return the options; `filter.slomo` says what they mean. Raises ArgumentError or WeightsError."""
+    """Return the options; `filter.slomo` says what they mean. Raises ArgumentError or WeightsError.
+
+    size: the clip's width and height.
+    """
     info = weights.read_info(model)
     device = check_device(device)
     settings = Settings(
@@ -98,8 +104,9 @@ def check_options(
         model=weights.find(model).absolute(),
         device=device,
         precision=check_precision(precision, device),
-        scale=check_scale(scale, info.scale),
+        scale=check_scale(scale, info.scale, size),
         flow=check_flow(flow, info.flow),
+        tile=check_tile(tile),
     )
     if not isinstance(sc_threshold, int | float) or not 0 <= sc_threshold <= 1:
         raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")

@@ -73,7 +73,7 @@ def retime(
         codes = Timecodes.constant(clip.num_frames, clip.fps or rate)
     else:
         raise ArgumentError("unit", unit, '"frames", or timecodes, as the clip has no rate')
-    checked = check_options(**options)
+    checked = check_options((clip.width, clip.height), **options)
 
     seconds = unit == "seconds"
     end = codes.duration if seconds else Fraction(codes.frames)

@@ -1,0 +1,130 @@
+"""The last step of a frame: the motion brought to the planes' size, both planes moved and mixed, the result rounded.
+
+`plain` is the formula in PyTorch, for every device. The others do the same in fewer passes over memory: with OpenCV
+on the CPU, as one Triton kernel on CUDA.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+
+import cv2
+import torch
+from torch import Tensor
+
+from .model import Motion
+from .warp import resize_field
+
+EXACT_REMAP = int(cv2.__version__.partition(".")[0]) >= 5
+"""Before version 5, OpenCV's remap knows only 32nds of a pixel."""
+BLOCK = 256
+
+
+def render(
+    motion: Motion,
+    plane0: Tensor,
+    plane1: Tensor,
+    ratio_x: float,
+    ratio_y: float,
+    origin: tuple[int, int] = (0, 0),
+    peak: int | None = None,
+) -> Tensor:
+    """Return planes (1, C, h, w) at the motion's time, from those of both frames, on their device.
+
+    motion: its t is a number. ratio_x, ratio_y: the planes' resolution as a part of the motion's, powers of two.
+    origin: x and y where the planes begin, in their own pixels. peak: the largest value of integers; None is float32.
+    The result has the planes' dtype where there is a peak, else it is float32.
+    """
+    if plane0.device.type == "cuda" and has_triton():
+        return fused(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
+    way = with_opencv if plane0.device.type == "cpu" and EXACT_REMAP else plain
+    values = way(motion, plane0.float(), plane1.float(), ratio_x, ratio_y, origin)
+    return values if peak is None else values.round_().clamp_(0, peak).to(plane0.dtype)
+
+
+def plain(
+    motion: Motion, plane0: Tensor, plane1: Tensor, ratio_x: float, ratio_y: float, origin: tuple[int, int] = (0, 0)
+) -> Tensor:
+    """Return what `Motion` says, float32: the twin of the others."""
+    return motion.resized(ratio_x, ratio_y).render(plane0, plane1, *origin)
+
+
+def with_opencv(
+    motion: Motion, plane0: Tensor, plane1: Tensor, ratio_x: float, ratio_y: float, origin: tuple[int, int] = (0, 0)
+) -> Tensor:
+    """Return the same, by OpenCV's resize and remap: exact to a float's rounding, half of the time or less."""
+    (x, y), (height, width) = origin, plane0.shape[-2:]
+    fields = _fields(motion, min(ratio_x, 1), min(ratio_y, 1))
+    fields[0:4:2] *= ratio_x
+    fields[1:4:2] *= ratio_y
+    if max(ratio_x, ratio_y) > 1:
+        small = fields
+        fields = torch.empty(5, round(small.shape[1] * max(ratio_y, 1)), round(small.shape[2] * max(ratio_x, 1)))
+        for field, target in zip(small.numpy(), fields.numpy(), strict=True):
+            cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
+    fields = fields[:, y : y + height, x : x + width]
+    fields[0:4:2] += torch.arange(width)
+    fields[1:4:2] += torch.arange(height).view(-1, 1)
+    moved = torch.empty(2, *plane0.shape)
+    for planes, field, targets in zip((plane0, plane1), (fields[0:2], fields[2:4]), moved, strict=True):
+        x_map, y_map = field.numpy()
+        for plane, target in zip(planes[0].numpy(), targets[0].numpy(), strict=True):
+            cv2.remap(plane, x_map, y_map, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_REPLICATE)
+    weight = torch.sigmoid(fields[4] + _odds(motion))
+    return torch.lerp(moved[1], moved[0], weight)
+
+
+def _fields(motion: Motion, shrink_x: float, shrink_y: float) -> Tensor:
+    """Return Ft0 and Ft1 in the motion's own pixels and the logit as one (5, h, w), shrunk for smaller planes."""
+    return resize_field(torch.cat((motion.ft0, motion.ft1, motion.logit), dim=1).float(), shrink_x, shrink_y)[0]
+
+
+def _odds(motion: Motion) -> float:
+    """Return what is added to the logit for t, see `model.weight0`."""
+    if not isinstance(motion.t, float):
+        raise TypeError("the motion's t must be a number")
+    return math.log((1 - motion.t) / motion.t)
+
+
+@functools.cache
+def has_triton() -> bool:
+    """Whether there is Triton, and what it needs to build a kernel."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def fused(
+    motion: Motion,
+    plane0: Tensor,
+    plane1: Tensor,
+    ratio_x: float,
+    ratio_y: float,
+    origin: tuple[int, int] = (0, 0),
+    peak: int | None = None,
+) -> Tensor:
+    """Return the same as `render`, by one kernel: every pixel is read and written once."""
+    from .cuda.kernels import render_kernel
+
+    fields = _fields(motion, min(ratio_x, 1), min(ratio_y, 1)).contiguous()
+    plane0, plane1 = plane0.contiguous(), plane1.contiguous()
+    channels, height, width = plane0.shape[-3:]
+    out = torch.empty_like(plane0, dtype=plane0.dtype if peak is not None else torch.float32)
+    render_kernel[(-(-width // BLOCK), height)](
+        fields,
+        plane0,
+        plane1,
+        out,
+        *fields.shape[1:],
+        height,
+        width,
+        *origin,
+        ratio_x,
+        ratio_y,
+        _odds(motion),
+        float(peak or 0),
+        CHANNELS=channels,
+        INTEGER=peak is not None,
+        BLOCK=BLOCK,
+    )
+    return out
