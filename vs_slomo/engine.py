@@ -180,15 +180,11 @@ class Pair:
 def _where_it_runs[**P, T](
     method: Callable[Concatenate[Engine, P], T],
 ) -> Callable[Concatenate[Engine, P], T]:
-    """Let a method run where the engine does, without gradients: what decides that belongs to a thread."""
+    """Let a method run by `Engine.run`."""
 
     @functools.wraps(method)
     def run(self: Engine, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        @torch.inference_mode()
-        def inside() -> T:
-            return method(self, *args, **kwargs)
-
-        return inside() if self.worker is None else self.worker.submit(inside).result()
+        return self.run(lambda: method(self, *args, **kwargs))
 
     return run
 
@@ -196,8 +192,7 @@ def _where_it_runs[**P, T](
 class Engine:
     """A loaded model. Safe to use from several threads at once.
 
-    runs: how often a flow was computed. worker: on the CPU, the one thread that computes. A host has many, and each
-    would keep memory of its own, and threads of its own behind it.
+    runs: how often a flow was computed.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -206,8 +201,11 @@ class Engine:
         self.scale, self.flow = settings.scale, settings.flow
         self.model, info = weights.load(settings.model)
         self.model.to(self.device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)
-        self.worker = ThreadPoolExecutor(1, "vs_slomo") if self.device.type == "cpu" else None
+        # One thread computes on the CPU: each of the host's many would keep memory of its own, and threads behind it.
+        self._inside = threading.local()
+        self._worker: ThreadPoolExecutor | None = None
         if self.device.type == "cpu":
+            self._worker = ThreadPoolExecutor(1, "vs_slomo", setattr, (self._inside, "here", True))
             accelerate(self.model)
         self.cost = NUMBERS * info.width * torch.empty(0, dtype=self.dtype).element_size()
         side = settings.tile and max(SMALLEST, round(settings.tile * self.scale) // MULTIPLE * MULTIPLE)
@@ -226,6 +224,22 @@ class Engine:
         free, _ = torch.cuda.mem_get_info(self.device)
         cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return 0.8 * (free + cached) / self.cost
+
+    def run[T](self, work: Callable[[], T], stream: torch.cuda.Stream | None = None) -> T:
+        """Do something where the engine computes, without gradients. stream: of its device; None is the current one."""
+
+        @torch.inference_mode()
+        def inside() -> T:
+            with torch.cuda.stream(stream):
+                return work()
+
+        if self._worker is None or hasattr(self._inside, "here"):
+            return inside()
+        return self._worker.submit(inside).result()
+
+    def stream(self) -> torch.cuda.Stream | None:
+        """Return a new stream of the device, if it has such: what runs on several overlaps."""
+        return torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     @_where_it_runs
     def pair(self, rgb0: Tensor, rgb1: Tensor, gray: tuple[np.ndarray, np.ndarray] | None = None) -> Pair:
@@ -266,7 +280,7 @@ class Engine:
         """Return the planes (1, C, h, w) at the motion's time, on the CPU.
 
         ratio_x, ratio_y: their size as a part of the picture's (chroma of 4:2:0: 1/2). origin: as in `Pair`.
-        peak: the largest value of integer planes, which come back as such; None gives float32.
+        peak: the largest value of integer planes, which come back as such; without it, and of floats, float32 does.
         """
         own = self.scale if self.flow == "unet" else 1.0
         plane0, plane1 = plane0.to(self.device), plane1.to(self.device)

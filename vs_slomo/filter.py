@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 import vapoursynth as vs
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from . import compositing, cuts, durations, formats, frames, timing
 from . import dedupe as duplicates
-from .engine import Box
+from .engine import Box, FrameCache
 from .errors import ArgumentError
 from .pairs import Moment, Options, Pairs, check_options, feed
 from .timecodes import Timecodes, load
@@ -182,7 +182,8 @@ def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.
     cut = options.cuts(clip)
     fed = feed(clip, times, options, cut)
     blank = clip.std.BlankClip(length=times.length, keep=True)
-    new = [blank.std.ModifyFrame(fed, NewFrames(times, options)) for _ in range(options.streams)]
+    kept = FrameCache(options.settings.device)
+    new = [blank.std.ModifyFrame(fed, NewFrames(times, options, kept)) for _ in range(options.streams)]
     return picked(fed[0], new, cut, times, None if options.dedupe is None else fed[-1])
 
 
@@ -222,8 +223,13 @@ def picked(
 class NewFrames:
     """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    def __init__(self, times: timing.Times, options: Options) -> None:
-        self.times, self.pairs = times, Pairs(options)
+    def __init__(self, times: timing.Times, options: Options, kept: FrameCache) -> None:
+        self.times, self.pairs = times, Pairs(options, kept)
+
+    @cached_property
+    def stream(self) -> torch.cuda.Stream | None:
+        """Each node's own, so that one's uploads and downloads go on beside the other's networks."""
+        return self.pairs.engine.stream()
 
     def __call__(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         """Return new frame n from both frames of each input, and from what `feed` tells of its moment."""
@@ -236,12 +242,19 @@ class NewFrames:
             if self.pairs.options.sc_action == "blend":
                 fill(out, a, b, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, t))
             return out
-        with torch.inference_mode():
-            pair = self.pairs.get(moment, f)
-            if pair is not None:
-                engine = self.pairs.engine
-                fill(out, a, b, partial(engine.render, engine.motion(pair, t), origin=pair.origin), pair.box)
+        self.pairs.engine.run(lambda: self.move(out, moment, f), self.stream)
         return out
+
+    def move(self, out: vs.VideoFrame, moment: Moment, f: list[vs.VideoFrame]) -> None:
+        """Write what has moved into a copy of one of the frames."""
+        pair = self.pairs.get(moment, f)
+        if pair is None:
+            return
+        engine, (a, b) = self.pairs.engine, f[:2]
+        integer, bits = a.format.sample_type == vs.SampleType.INTEGER, a.format.bits_per_sample
+        motion = engine.motion(pair, float(moment.t))
+        render = partial(engine.render, motion, origin=pair.origin, peak=2**bits - 1 if integer else None)
+        fill(out, a, b, render, pair.box, [partial(self.pairs.planes, k) for k in moment[:2]])
 
 
 def fill(
@@ -250,15 +263,16 @@ def fill(
     b: vs.VideoFrame,
     between: Callable[[Tensor, Tensor, float, float], Tensor],
     box: Box | None = None,
+    read: Sequence[Callable[[vs.VideoFrame, tuple[int, ...]], Tensor]] = (frames.read_planes, frames.read_planes),
 ) -> None:
     """Write what lies between two frames: their own planes, and alpha with them.
 
     between: from the same planes of both and their size as a part of the picture's, as `Engine.render` takes them.
-    box: the part of the picture that it is asked for and that is written; None is all of it.
+    box: the part of the picture that it is asked for and that is written; None is all of it. read: each frame's planes.
     """
     box = box or Box(0, 0, a.width, a.height)
     for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
-        plane0, plane1 = (box.of(frames.read_planes(x, planes), ratio_x, ratio_y) for x in (a, b))
+        plane0, plane1 = (box.of(way(x, planes), ratio_x, ratio_y) for way, x in zip(read, (a, b), strict=True))
         frames.write_planes(out, planes, between(plane0, plane1, ratio_x, ratio_y), box, ratio_x, ratio_y)
     alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
     if alpha0 is not None and alpha1 is not None:

@@ -80,6 +80,11 @@ def read_planes(frame: vs.VideoFrame, planes: Iterable[int]) -> Tensor:
     return torch.from_numpy(stacked.astype(np.float32, copy=False)).unsqueeze(0)
 
 
+def raw_planes(frame: vs.VideoFrame, planes: Iterable[int]) -> Tensor:
+    """Return (1, C, h, w) on the CPU in the frame's own numbers and type."""
+    return torch.from_numpy(np.stack([np.asarray(frame[p]) for p in planes])).unsqueeze(0)
+
+
 def write_planes(
     frame: vs.VideoFrame,
     planes: Iterable[int],
@@ -88,13 +93,14 @@ def write_planes(
     ratio_x: float = 1,
     ratio_y: float = 1,
 ) -> None:
-    """Write (1, C, h, w) into a writable frame; integers are rounded and clamped to the format's range.
+    """Write (1, C, h, w) into a writable frame; floats are rounded and clamped to the range of an integer format.
 
     box: the part of the picture that is written; None is all of it. ratio_x, ratio_y: see `plane_groups`.
     """
-    if frame.format.sample_type == vs.SampleType.INTEGER:
+    if frame.format.sample_type == vs.SampleType.INTEGER and values.is_floating_point():
         values = values.round().clamp(0, 2**frame.format.bits_per_sample - 1)
-    for p, plane in zip(planes, values[0].float().cpu().numpy(), strict=True):
+    values = values.float() if values.is_floating_point() else values
+    for p, plane in zip(planes, values[0].cpu().numpy(), strict=True):
         whole = np.asarray(frame[p])
         np.copyto(whole if box is None else box.of(whole, ratio_x, ratio_y), plane, casting="unsafe")
 

@@ -34,9 +34,10 @@ def render(
     """Return planes (1, C, h, w) at the motion's time, from those of both frames, on their device.
 
     motion: its t is a number. ratio_x, ratio_y: the planes' resolution as a part of the motion's, powers of two.
-    origin: x and y where the planes begin, in their own pixels. peak: the largest value of integers; None is float32.
-    The result has the planes' dtype where there is a peak, else it is float32.
+    origin: x and y where the planes begin, in their own pixels. peak: the largest value that integers may have.
+    Integer planes give the same type, rounded; all others float32.
     """
+    peak = None if plane0.is_floating_point() else peak
     if plane0.device.type == "cuda" and has_triton():
         return fused(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
     way = with_opencv if plane0.device.type == "cpu" and EXACT_REMAP else plain
