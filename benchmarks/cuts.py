@@ -116,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     data: Path = parser.parse_args().data
+    core.max_cache_size = 500
 
     scores: dict[str, Scores] = {name: {} for name in DETECTORS}
     small: dict[str, np.ndarray] = {}
@@ -125,9 +126,7 @@ def main() -> None:
         clip = core.bs.VideoSource(str(data / name), showprogress=False, cachemode=0)
         for detector, (measure, _) in DETECTORS.items():
             scores[detector] |= {(name, k): s for k, s in enumerate(measure(clip)) if k < clip.num_frames - 1}
-        tiny = clip.std.RemoveFrameProps("_Matrix").resize.Bilinear(*cuts.SIZE, format=vs.GRAYS)[
-            :: max(1, len(clip) // 50)
-        ]
+        tiny = clip.std.RemoveFrameProps("_Matrix").resize.Bilinear(*cuts.SIZE, format=vs.GRAYS)
         small[name] = np.stack([np.asarray(f[0]).copy() for f in tiny.frames(close=True)])
 
     film = "train/tears_of_steel_70s.webm"
