@@ -35,6 +35,19 @@ def shared_path(*parts: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def vspipe(tmp_path_factory) -> Path:
+    """The host's own command, where it starts: some systems keep Python's library in a package of its own."""
+    path = Path(sys.executable).with_name("vspipe.exe" if sys.platform == "win32" else "vspipe")
+    script = tmp_path_factory.mktemp("vspipe") / "empty.vpy"
+    script.write_text("import vapoursynth as vs\nvs.core.std.BlankClip(length=1).set_output()\n")
+    tried = subprocess.run([path, script, "."], capture_output=True, text=True, check=False)
+    if "Failed to initialize VSScript" in tried.stderr:
+        pytest.skip("vspipe does not start here: run vapoursynth config, or install Python's library (libpython3)")
+    assert tried.returncode == 0, tried.stderr
+    return path
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Tiny pictures gain nothing by more threads, and the host has its own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from vs_slomo.errors import ArgumentError, FormatError
 from vs_slomo.filter import slomo
 from vs_slomo.timecodes import Timecodes
 
-VSPIPE = Path(sys.executable).with_name("vspipe.exe" if sys.platform == "win32" else "vspipe")
 CODES = Timecodes.lasting([Fraction(n, 90000) for n in (4649, 2997, 2997, 8992, 2997)])
 
 
@@ -118,7 +116,7 @@ slomo(clip, {arguments}, model={model!r}, device="cpu").set_output()
 
 
 @pytest.fixture
-def piped(tmp_path, shifting_model):
+def piped(vspipe, tmp_path, shifting_model):
     """Run a script through vspipe into Matroska, with a timecode file beside it."""
     CODES.write(tmp_path / "in.txt")
     root = Path(__file__).parents[1]
@@ -135,7 +133,7 @@ def piped(tmp_path, shifting_model):
         )
         out, codes = tmp_path / "out.mkv", tmp_path / "out.txt"
         done = subprocess.run(
-            [VSPIPE, "-c", "mkv", "--timecodes", codes, script, out], capture_output=True, text=True, check=False
+            [vspipe, "-c", "mkv", "--timecodes", codes, script, out], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         packets = subprocess.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +17,6 @@ from vs_slomo.render import encode
 from vs_slomo.source import source
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-VSPIPE = Path(sys.executable).with_name("vspipe.exe" if sys.platform == "win32" else "vspipe")
 FRAMES, WIDTH, HEIGHT = 6, 160, 96
 
 # What comes out: frames, rate, size, and which of them are frames of the source.
@@ -44,11 +42,11 @@ def test_every_example_is_here():
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_example(name, video, tmp_path):
+def test_example(vspipe, name, video, tmp_path):
     count, rate, size, originals = EXPECTED[name]
     y4m = tmp_path / "out.y4m"
     piped = subprocess.run(
-        [VSPIPE, "-c", "y4m", "-a", f"input={video}", EXAMPLES / name, y4m], capture_output=True, text=True, check=False
+        [vspipe, "-c", "y4m", "-a", f"input={video}", EXAMPLES / name, y4m], capture_output=True, text=True, check=False
     )
     assert piped.returncode == 0, piped.stderr
     assert f"Output {count} frames" in piped.stderr
@@ -65,9 +63,9 @@ def test_example(name, video, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["speed_ramp.vpy", "vfr_to_cfr.vpy"])
-def test_example_without_an_input(name, tmp_path):
+def test_example_without_an_input(vspipe, name, tmp_path):
     piped = subprocess.run(
-        [VSPIPE, "-c", "y4m", "--end", "3", EXAMPLES / name, tmp_path / "out.y4m"],
+        [vspipe, "-c", "y4m", "--end", "3", EXAMPLES / name, tmp_path / "out.y4m"],
         capture_output=True,
         text=True,
         check=False,
@@ -75,13 +73,13 @@ def test_example_without_an_input(name, tmp_path):
     assert piped.returncode == 0, piped.stderr
 
 
-def test_x264_takes_the_pipe(video, tmp_path):
+def test_x264_takes_the_pipe(vspipe, video, tmp_path):
     x264 = shutil.which("x264")
     if not x264:
         pytest.skip("x264 is not installed")
     out = tmp_path / "out.mkv"
     with subprocess.Popen(
-        [VSPIPE, "-c", "y4m", "-a", f"input={video}", EXAMPLES / "x264.vpy", "-"], stdout=subprocess.PIPE
+        [vspipe, "-c", "y4m", "-a", f"input={video}", EXAMPLES / "x264.vpy", "-"], stdout=subprocess.PIPE
     ) as pipe:
         subprocess.run([x264, "--quiet", "--demuxer", "y4m", "-o", out, "-"], stdin=pipe.stdout, check=True)
     assert len(source(out)) == EXPECTED["x264.vpy"][0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from vs_slomo.timing import Timing
 FRAMES, MULTI = 6, 4
 TIMES = Timing(FRAMES, MULTI)
 PAIRS = FRAMES - 1
-VSPIPE = shutil.which("vspipe", path=Path(sys.executable).parent)
 IN_ORDER = list(range(TIMES.length))
 SHUFFLED = random.Random(1).sample(IN_ORDER, len(IN_ORDER))
 
@@ -188,9 +186,8 @@ def test_exit_while_frames_are_under_way(seeing_model):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.skipif(not VSPIPE, reason="needs vspipe")
 @pytest.mark.parametrize("end", ["whole", "closed", pytest.param("interrupted", marks=pytest.mark.slow)])
-def test_vspipe(seeing_model, tmp_path, end):
+def test_vspipe(vspipe, seeing_model, tmp_path, end):
     """Whole, every byte on stdout is the video's; cut short, it ends at once."""
     script = tmp_path / "script.vpy"
     frames = 4 if end == "whole" else 1000
@@ -204,7 +201,7 @@ slomo(clip, 4, model={str(seeing_model)!r}, device="cpu").set_output()
 """
     )
     size = 128 * 96 * 3 // 2 + len("FRAME\n")
-    command = [VSPIPE, "-c", "y4m", script, "-"]
+    command = [vspipe, "-c", "y4m", script, "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
         if end == "whole":
             out, _ = process.communicate(timeout=200)

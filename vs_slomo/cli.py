@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -449,6 +450,7 @@ ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; an error of ours is one line on stderr and exit status 1."""
     arguments = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: whoever waits cleans up
     logging.basicConfig(
         stream=sys.stderr, format="%(message)s", level=logging.DEBUG if arguments.debug else logging.INFO
     )
