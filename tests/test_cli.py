@@ -177,13 +177,13 @@ def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=os.environ
     ) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not (partial := tmp_path / "out.partial.mp4").exists() or not partial.stat().st_size:
             assert process.poll() is None, process.stderr.read().decode()
             assert time.monotonic() < until
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err.decode()
     assert err.decode().endswith("vs-slomo: stopped\n")
     assert out == b""
