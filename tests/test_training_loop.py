@@ -17,14 +17,14 @@ from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
 from vs_slomo.scenes import Scene
 from vs_slomo.training import loop
-from vs_slomo.training.config import Config, Stage, Weights
+from vs_slomo.training.config import Config, Stage
 from vs_slomo.training.loop import train
 
 SIZE = 128
 
 
-def write_clip(folder, seed, count=12):
-    scene = Scene.random(seed, SIZE, SIZE, layers=3, speed=4)
+def write_clip(folder, seed, count=12, layers=3):
+    scene = Scene.random(seed, SIZE, SIZE, layers=layers, speed=4)
     folder.mkdir(parents=True)
     for t in range(count):
         picture = (255 * scene.frame(t).permute(1, 2, 0)).round().to(torch.uint8).numpy()
@@ -186,23 +186,25 @@ def test_two_processes_are_as_one(footage, tmp_path):
 
 
 @pytest.mark.slow
-def test_five_minutes_from_nothing_beat_blending(tmp_path):
+def test_from_an_empty_folder_to_a_model_that_beats_blending(tmp_path):
+    """Half a minute of one core; nothing is trained before."""
     for seed in range(6):
-        write_clip(tmp_path / "train" / f"{seed}", seed, 16)
-    write_clip(tmp_path / "held" / "clip", 99, 16)
+        write_clip(tmp_path / "train" / f"{seed}", seed, 16, layers=1)
+    write_clip(tmp_path / "held" / "clip", 99, 16, layers=1)
     config = Config(
         data=str(tmp_path / "train"),
         validation=str(tmp_path / "held"),
         run=str(tmp_path / "run"),
         width=4,
         held=8,
-        threads=2,
+        threads=1,
         stage=(
-            Stage("flow", train="flow", minutes=1.5, batch=0, scenes=8, scene_size=64, rate=1e-3),
-            Stage("interp", train="interp", minutes=1, crop=64, own=0.5, rate=1e-3),
-            Stage("both", minutes=1.5, crop=64, own=0.5, scenes=4, scene_size=64, weights=Weights(flow=0.5)),
+            Stage("flow", train="flow", steps=300, batch=0, scenes=4, scene_size=64, rate=2e-3, warmup=20),
+            Stage("both", steps=250, batch=6, crop=64, own=0.5, rate=2e-3, warmup=20, fine=False),
         ),
     )
     means = train(config).table["mean"]
-    assert means["unet"] > means["blend"] + 0.3
-    assert means["dis"] > means["blend"] + 1
+    info = weights.read_info(tmp_path / "run" / "model.safetensors")
+    assert means[info.flow] > means["blend"] + 1
+    # DIS alone is that good: what was learned lies above it.
+    assert means["dis"] > means["dis flow"]
