@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import weakref
 from functools import partial
 
 import cv2
@@ -16,7 +17,7 @@ import vapoursynth as vs
 from clips import core, moving, same
 
 from vs_slomo import evaluate as module
-from vs_slomo import weights
+from vs_slomo import engine, weights
 from vs_slomo.baselines import blend, sample
 from vs_slomo.cli import main
 from vs_slomo.errors import ArgumentError, SlomoError, SourceError
@@ -192,6 +193,7 @@ def test_the_filter_and_the_methods_hold_one_engine_from_case_to_case(tmp_path, 
         triplet(tmp_path / name, module.TRIPLETS[2])
     loaded, load = [], weights.load
     monkeypatch.setattr(weights, "load", lambda path: loaded.append(path) or load(path))
+    monkeypatch.setattr(engine, "_engines", weakref.WeakValueDictionary())  # another test may still hold this model's
     evaluate(find_cases(tmp_path), methods(["slomo-unet"], model=shifting_model, device="cpu", sc=False))
     assert len(loaded) == 1
 
