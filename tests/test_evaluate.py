@@ -16,8 +16,8 @@ import torch
 import vapoursynth as vs
 from clips import core, moving, same
 
-from vs_slomo import evaluate as module
 from vs_slomo import engine, weights
+from vs_slomo import evaluate as module
 from vs_slomo.baselines import blend, sample
 from vs_slomo.cli import main
 from vs_slomo.errors import ArgumentError, SlomoError, SourceError
