@@ -380,8 +380,9 @@ def panel(made: Mapping[str, Tensor], truth: Tensor, scores: Sequence[Score], wi
         image = as_image(picture)
         height = round(image.shape[0] * width / image.shape[1])
         image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(image, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
+        if text:
+            image[:26] //= 3
+            cv2.putText(image, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
         return image
 
     cells = [np.concatenate([cell(truth, "truth"), cell(torch.zeros_like(truth), f"differences x {GAIN}")])]
