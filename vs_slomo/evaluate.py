@@ -93,24 +93,23 @@ METRICS = ("psnr", "ssim", "ie")
 # --- the methods ------------------------------------------------------------------------------------------
 
 
-def methods(names: Sequence[str] | None = None, **options: Any) -> dict[str, Method]:
+def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: Any) -> dict[str, Method]:
     """Return methods by name: those asked for, or all that there are here.
 
     slomo-unet and slomo-dis are the filter with either flow stage; dis is classical flow by the paper's formula with
-    both warps as one half, flow the same with occlusions. options: of all of them (`sc`), and of `slomo`.
+    both warps as one half, flow the same with occlusions. sc: whether cuts count. options: further ones of `slomo`.
 
     Raises ArgumentError for a name that is not known, SlomoError for a method whose plugin is missing.
     """
-    common = {name: options.pop(name) for name in ("sc",) if name in options}
     known: dict[str, Method] = {
-        "slomo-unet": functools.partial(slomo, flow="unet", **common, **options),
-        "slomo-dis": functools.partial(slomo, flow="dis", **common, **options),
-        "sample": functools.partial(sample, **common),
-        "blend": functools.partial(blend, **common),
-        "mc": functools.partial(mc, **common),
-        "minterpolate": functools.partial(minterpolate, **common),
-        "dis": functools.partial(flow, occlusion=False, **common),
-        "flow": functools.partial(flow, **common),
+        "slomo-unet": functools.partial(slomo, flow="unet", sc=sc, **options),
+        "slomo-dis": functools.partial(slomo, flow="dis", sc=sc, **options),
+        "sample": functools.partial(sample, sc=sc),
+        "blend": functools.partial(blend, sc=sc),
+        "mc": functools.partial(mc, sc=sc),
+        "minterpolate": functools.partial(minterpolate, sc=sc),
+        "dis": functools.partial(flow, occlusion=False, sc=sc),
+        "flow": functools.partial(flow, sc=sc),
     }
     chosen = {}
     probe = vs.core.std.BlankClip(format=vs.GRAY8, width=64, height=64, length=2)
