@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import vapoursynth as vs
 
@@ -89,7 +90,8 @@ def changed(small: dict[str, np.ndarray], number: int = 1000) -> dict[str, list[
         "bbb": "bbb",
     }
     family = {name: next((f for part, f in families.items() if part in name), name) for name in small}
-    rows, columns = np.mgrid[: cuts.SIZE[1], : cuts.SIZE[0]]
+    width, height = cuts.SEEN
+    rows, columns = np.mgrid[:height, :width]
     made: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     while len(made.get("splice", [])) < number:
         one, other = draw.choice(sorted(small), 2, replace=False)
@@ -97,7 +99,7 @@ def changed(small: dict[str, np.ndarray], number: int = 1000) -> dict[str, list[
         if family[one] == family[other] or k in MARKS[one]["cuts"]:
             continue
         (a, then), b = small[one][k : k + 2], draw.choice(small[other])
-        x, y, size, share = draw.uniform(0, 48), draw.uniform(0, 32), draw.uniform(5, 15), draw.uniform()
+        x, y, size, share = draw.uniform(0, width), draw.uniform(0, height), draw.uniform(10, 30), draw.uniform()
         lamp = 1.2 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * size**2))
         noise = draw.normal(0, 4 / 255, (2, *a.shape))
         for kind, pair in {
@@ -110,6 +112,16 @@ def changed(small: dict[str, np.ndarray], number: int = 1000) -> dict[str, list[
         }.items():
             made.setdefault(kind, []).append((pair[0].clip(0, 1).astype("f"), pair[1].clip(0, 1).astype("f")))
     return made
+
+
+def framed(pictures: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return the pictures in black bars, in the size they had."""
+    out = np.zeros_like(pictures)
+    top, left = (pictures.shape[1] - height) // 2, (pictures.shape[2] - width) // 2
+    for picture, whole in zip(pictures, out, strict=True):
+        shrunk = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        whole[top : top + height, left : left + width] = shrunk
+    return out
 
 
 def main() -> None:
@@ -126,7 +138,7 @@ def main() -> None:
         clip = core.bs.VideoSource(str(data / name), showprogress=False, cachemode=0)
         for detector, (measure, _) in DETECTORS.items():
             scores[detector] |= {(name, k): s for k, s in enumerate(measure(clip)) if k < clip.num_frames - 1}
-        tiny = clip.std.RemoveFrameProps("_Matrix").resize.Bilinear(*cuts.SIZE, format=vs.GRAYS)
+        tiny = clip.std.RemoveFrameProps("_Matrix").resize.Bilinear(*cuts.SEEN, format=vs.GRAYS)
         small[name] = np.stack([np.asarray(f[0]).copy() for f in tiny.frames(close=True)])
 
     film = "train/tears_of_steel_70s.webm"
@@ -156,6 +168,11 @@ def main() -> None:
     other = sorted(((own[p], p) for p in everything if p[1] not in MARKS[p[0]]["cuts"]), reverse=True)
     print("\nours, marked cuts, lowest scores:", *(f"{s:.3f} ({n} {k})" for s, (n, k) in marked[:5]), sep="\n  ")
     print("ours, other pairs, highest:", *(f"{s:.3f} ({n} {k})" for s, (n, k) in other[:8]), sep="\n  ")
+    print("\nours, with bars around all pictures")
+    for height, width in ((48, 96), (41, 96), (64, 72), (52, 80)):
+        scores["bars"] = {p: cuts.score(*framed(small[p[0]][p[1] : p[1] + 2], width, height)) for p in everything}
+        print(f"  {width}x{height} of 96x64  {line(*counts(scores['bars'], everything, cuts.THRESHOLD))}")
+
     print("\nmade pairs, share found: ours, mean difference")
     for kind, pairs in changed(small).items():
         of_ours = np.mean([cuts.score(a, b) > cuts.THRESHOLD for a, b in pairs])

@@ -14,7 +14,7 @@ from vs_slomo import cuts
 core = vs.core
 MARKS = json.loads((Path(__file__).parent / "data/cuts.json").read_text())
 FILM = "train/tears_of_steel_70s.webm"
-DARK = cuts.NOISE / 2
+DARK = cuts.NOISE
 
 
 def scores(name, first, last):
@@ -40,7 +40,7 @@ def test_the_whole_film_with_room_on_both_sides():
     values, found = scores(FILM, 0, 1690)
     assert found == MARKS[FILM]["cuts"]
     assert min(values[k] for k in found) > cuts.THRESHOLD + 0.03
-    assert max(s for k, s in values.items() if k not in found) < cuts.THRESHOLD - 0.02
+    assert max(s for k, s in values.items() if s is not None and k not in found) < cuts.THRESHOLD - 0.02
 
 
 @pytest.mark.parametrize("name", ["train/bbb_1080p60_10s.mp4", "test/sar_64_45_bpyramid.mp4"])
@@ -51,15 +51,14 @@ def test_drawn_footage(name):
 def picture(seed, shift=0):
     """Luma with structure of all sizes, as photographs have it."""
     rng = np.random.default_rng(seed)
-    wide = sum(
-        cv2.resize(rng.random((h, 2 * h), np.float32), (96, 32), interpolation=cv2.INTER_CUBIC) for h in (3, 6, 12, 24)
-    )
-    return (wide / 4)[:, shift : shift + 48].clip(0, 1)
+    sizes = (3, 6, 12, 24, 48)
+    wide = sum(cv2.resize(rng.random((h, 2 * h), np.float32), (192, 64), interpolation=cv2.INTER_CUBIC) for h in sizes)
+    return (wide / len(sizes))[:, shift : shift + 96].clip(0, 1)
 
 
-def light(picture, x=12, y=10, size=6):
+def light(picture, x=24, y=20, size=12):
     """The picture with a lamp in it that burns out."""
-    rows, columns = np.mgrid[:32, :48]
+    rows, columns = np.mgrid[:64, :96]
     return (picture + 1.5 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / size**2)).clip(0, 1).astype(np.float32)
 
 
@@ -68,7 +67,7 @@ def test_what_changes_and_is_no_cut(seed):
     a, other = picture(seed), picture(seed + 100)
     noise = np.random.default_rng(seed).normal(0, 0.01, a.shape).astype(np.float32)
     changed = {
-        "pan by an eighth of the width": picture(seed, shift=6),
+        "pan by an eighth of the width": picture(seed, shift=12),
         "brighter by half": (a * 1.5).clip(0, 1),
         "lamp": light(a),
         "fade to black over twelve frames": a * (11 / 12),
@@ -80,6 +79,21 @@ def test_what_changes_and_is_no_cut(seed):
     assert cuts.score(a, other) > cuts.THRESHOLD
 
 
+@pytest.mark.parametrize(("width", "height"), [(96, 48), (96, 41), (72, 64), (80, 52)])
+def test_bars_hide_no_cut(width, height):
+    """They are found in both pictures, and would make a cut of half a picture half a cut."""
+
+    def framed(picture):
+        whole = np.zeros((64, 96), np.float32)
+        top, left = (64 - height) // 2, (96 - width) // 2
+        whole[top : top + height, left : left + width] = cv2.resize(picture, (width, height))
+        return whole
+
+    for seed in range(5):
+        assert cuts.score(framed(picture(seed)), framed(picture(seed + 100))) > cuts.THRESHOLD
+        assert cuts.score(framed(picture(seed)), framed(picture(seed, shift=4))) < cuts.THRESHOLD
+
+
 def test_score_has_no_direction_and_knows_the_same_picture():
     a, b = picture(1), picture(2)
     assert cuts.score(a, b) == pytest.approx(cuts.score(b, a))
@@ -88,11 +102,11 @@ def test_score_has_no_direction_and_knows_the_same_picture():
 
 def test_flat_and_dark_pictures_prove_nothing():
     rng = np.random.default_rng(3)
-    dark, also_dark = (rng.normal(0.1, DARK, (32, 48)).astype(np.float32) for _ in range(2))
+    dark, also_dark = (rng.normal(0.1, DARK, (64, 96)).astype(np.float32) for _ in range(2))
     assert cuts.score(dark, also_dark) < cuts.THRESHOLD
-    white = np.ones((32, 48), np.float32)
+    white = np.ones((64, 96), np.float32)
     assert cuts.score(picture(4), white) == 0, "burnt out"
-    assert cuts.score(np.zeros((32, 48), np.float32), picture(4)) > cuts.THRESHOLD
+    assert cuts.score(np.zeros((64, 96), np.float32), picture(4)) > cuts.THRESHOLD
 
 
 def test_numbers_that_no_picture_has():

@@ -3,6 +3,7 @@
 Two frames of one scene hold the same structure, moved; across a cut most of it is nowhere to be found. So each block
 of one small luma picture is looked for in the other one, in all places within its reach, both ways, by the structure
 term of SSIM (Wang et al., 2004): what light and contrast do matters little, where a thing has moved to not at all.
+Black bars that both have are left out before, since they would always be found.
 
     score = 1 - mean over the blocks of  max over the places of  (2 cov + c) / (var + var' + c)
 """
@@ -20,11 +21,13 @@ from .timing import Times
 
 NEXT, PREV = "_SceneChangeNext", "_SceneChangePrev"
 SCORE = "SlomoCutScore"
-THRESHOLD = 0.35
-"""Of the score, in [0, 1]: between the marked cuts, 0.39 and more, and the fastest pans, 0.32 (docs/cuts.md)."""
+THRESHOLD = 0.37
+"""Of the score, in [0, 1]: between the marked cuts, 0.41 and more, and the fastest pans, 0.34 (docs/footage.md)."""
 
-SIZE, BLOCK, REACH = (48, 32), 8, 6
-"""The small picture, its blocks, and how far one may have moved: an eighth of the width."""
+SEEN, SIZE, BLOCK, REACH = (96, 64), (48, 32), 8, 6
+"""The picture asked for; what is compared of it; its blocks, and how far one may have moved: an eighth of the width."""
+BLACK, LEAST = 0.06, 1 / 3
+"""What is darker may be a bar, if so much of the picture's width or height is left."""
 NOISE = 0.02
 """Standard deviation, in [0, 1], below which a block counts as flat."""
 WHITE = 0.97
@@ -46,7 +49,7 @@ def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
     last = clip.num_frames - 1
     matrix = {"matrix": 1} if clip.format.color_family == vs.ColorFamily.RGB else {}
     small = bare(clip).std.RemoveFrameProps(SCORE)
-    small = small.resize.Bilinear(*SIZE, format=vs.GRAYS, **matrix)
+    small = small.resize.Bilinear(*SEEN, format=vs.GRAYS, **matrix)
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         this, after = f
@@ -66,14 +69,27 @@ def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
 def score(a: np.ndarray, b: np.ndarray) -> float:
     """Return how much of two pictures' structure is found in only one of them: 0 none, 1 all.
 
-    a, b: (h, w) float luma in [0, 1]; h and w multiples of BLOCK. What lies outside [0, 1] is clamped, NaN is 0.
+    a, b: (h, w) float luma in [0, 1]. What lies outside [0, 1] is clamped, NaN is 0.
     """
     a, b = (np.nan_to_num(x).clip(0, 1) for x in (a, b))
     if np.abs(a - b).mean() < SAME:
         return 0.0
+    lit = np.maximum(a, b) > BLACK
+    inside = within(lit.any(1)), within(lit.any(0))
+    a, b = (cv2.resize(x[inside], SIZE, interpolation=cv2.INTER_AREA) for x in (a, b))
     intact = (blocks(a < WHITE) * blocks(b < WHITE)).mean(2)
     found = (found_in(a, b) + found_in(b, a)) / 2
     return float(((1 - found) * intact).sum() / max(intact.sum(), 1))
+
+
+def within(lit: np.ndarray) -> slice:
+    """Return the rows (or columns) between bars. lit: which ones are not black in both pictures."""
+    found = np.flatnonzero(lit)
+    if len(found) < LEAST * len(lit):
+        return slice(None)
+    first, last = found[0], found[-1]
+    # A row beside a bar holds some of it.
+    return slice(first + (first > 0), last + 1 - (last < len(lit) - 1))
 
 
 def found_in(a: np.ndarray, b: np.ndarray) -> np.ndarray:
