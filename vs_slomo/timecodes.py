@@ -116,9 +116,14 @@ class Timecodes:
         Where it is a frame's own moment for all we know (to `rounding`, or to 1/1000 of the way to the next), it is
         that frame.
         """
-        # In whole parts of a tick: hours have a million frames, and a Fraction costs a microsecond.
-        parts = time.denominator * self.unit.numerator
-        moment = time.numerator * self.unit.denominator + self.ticks[0] * parts
+        return self._position(time.numerator * self.unit.denominator, time.denominator * self.unit.numerator)
+
+    def _position(self, moment: int, parts: int) -> Fraction:
+        """Return the position of a moment that is counted in so many parts of a tick.
+
+        In integers, as hours have a million frames, and a Fraction costs a microsecond.
+        """
+        moment += self.ticks[0] * parts
         k = min(bisect_right(self.ticks, moment // parts), self.frames) - 1
         since, step = moment - self.ticks[k] * parts, (self.ticks[k + 1] - self.ticks[k]) * parts
         off = min(since, step - since)
@@ -133,7 +138,8 @@ class Timecodes:
         length = math.floor((self.duration + 3 * self.rounding) * fps)
         if length < 1:
             raise ArgumentError("fps_num/fps_den", str(fps), f"a rate with a frame in {float(self.duration):.3f} s")
-        return Timeline(self.frames, tuple(self.position(n / fps) for n in range(length)))
+        step, parts = fps.denominator * self.unit.denominator, fps.numerator * self.unit.numerator
+        return Timeline(self.frames, tuple(self._position(n * step, parts) for n in range(length)))
 
     def multiplied(self, times: Timing) -> Timecodes:
         """Return those of `multi` times as many frames: every frame's duration is divided."""

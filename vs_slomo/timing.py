@@ -13,7 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 
 from .errors import ArgumentError
 
@@ -108,7 +108,7 @@ class Times(ABC):
     def nearest(self, n: int) -> int:
         """Return the source frame that output frame n shows across a cut: the nearer one, the earlier at t = 1/2."""
         k, t = self.at(n)
-        return k + (t > HALF)
+        return k + (2 * t.numerator > t.denominator)
 
     def crossed(self, n: int) -> range:
         """Return the pairs whose cuts, if they have one, lie between output frames n and n + 1."""
@@ -168,8 +168,10 @@ class Timeline(Times):
     @cached_property
     def moments(self) -> list[tuple[int, Fraction]]:
         """Every position, split."""
-        last = Fraction(self.frames - 1)
-        return [divmod(min(position, last), 1) for position in self.positions]
+        # In integers, and equal parts made once: hours have a million frames, and a Fraction costs a microsecond.
+        last, part = self.frames - 1, cache(Fraction)
+        split = ((*divmod(p.numerator, p.denominator), p.denominator) for p in self.positions)
+        return [(k, part(rest, whole)) if k < last else (last, part(0, 1)) for k, rest, whole in split]
 
     def at(self, n: int) -> tuple[int, Fraction]:
         """Split the position."""
