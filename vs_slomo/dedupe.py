@@ -32,9 +32,9 @@ from .cuts import NEXT
 from .frames import along, shifted
 from .timing import Times
 
-THRESHOLD = 0.016
+THRESHOLD = 0.018
 """Of the mean difference of the block that differs most, in [0, 1]: above what compression and noise do to a repeated
-frame (0.015 at a standard deviation of 10/255), below what moves in a frame (docs/footage.md)."""
+frame (0.016 at a standard deviation of 10/255), below what moves in a frame (docs/footage.md)."""
 MAX_GAP = 5
 FINEST, FEWEST = 6, 3
 """The largest denominator of an even step, and how many steps must be seen to speak of one."""
