@@ -8,19 +8,25 @@ The folder holds val/gopro_walk.mp4 and the test files. The bundled model, on th
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import accumulate, cycle, islice
+from itertools import accumulate, cycle, islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 import vapoursynth as vs
 
-from vs_slomo import Timecodes, motion, retime, slomo, source, source_timecodes
+from vs_slomo import Timecodes, motion, retime, slomo, source, source_timecodes, timecodes
+from vs_slomo.baselines import sample
 from vs_slomo.compositing import occlusion
+from vs_slomo.container import probe, run
 from vs_slomo.frames import read_planes, write_planes
 from vs_slomo.metrics import psnr
+from vs_slomo.render import render
 from vs_slomo.scenes import Scene
 
 STEPS = (1, 1, 2, 1, 3, 1, 1, 2)
@@ -99,6 +105,81 @@ def phones(data: Path) -> None:
         )
 
 
+def held(data: Path) -> None:
+    """The phone's frame that stands for 100 ms while the camera pans, made 60 fps."""
+    path = data / "test" / "rooftop_1080p_10bit.mp4"
+    clip, codes = source(path).resize.Bicubic(960, 540, format=vs.GRAY16), source_timecodes(path)
+    longest = max(range(codes.frames), key=codes.lasts)
+    first = int(codes.time(Fraction(longest)) * 60) - 1
+    lasts = float(codes.lasts(longest)) * 1000
+    print(f"\nFrame {longest} stands for {lasts:.0f} ms: mean change of luma, of 255, from frame to frame at 60 fps")
+    for name, out in (
+        ("nearest frame (ffmpeg's fps filter)", sample(clip, fps_num=60, timecodes=codes)),
+        ("taken as constant, a factor", slomo(clip, fps_num=60)),
+        ("slomo(timecodes=...)", slomo(clip, fps_num=60, timecodes=codes)),
+    ):
+        pictures = [read_planes(out.get_frame(n), [0]) / 257 for n in range(first, first + 10)]
+        steps = (float((b - a).abs().mean()) for a, b in pairwise(pictures))
+        print(f"{name:42}", *(f"{step:5.2f}" for step in steps))
+
+
+def rendered(data: Path) -> None:
+    """`vs-slomo render` of a real variable file, and what vspipe's two ways of telling times say of one."""
+    path = (data / "test" / "rooftop_1080p_10bit.mp4").absolute()
+    codes = source_timecodes(path)
+    cheap = {"flow": "unet", "scale": 0.125}
+    with tempfile.TemporaryDirectory() as folder:
+        out = render(path, Path(folder) / "out.mp4", fps_num=60, preset="ultrafast", **cheap)
+        times = probe(out).timecodes
+        off = max(abs(times.time(Fraction(n)) - Fraction(n, 60)) for n in range(times.frames))
+        lasts = f"{float(times.duration):.4f} s of {float(codes.duration):.4f}"
+        print(f"\nrender --fps 60: {times.frames} frames in {lasts}, off by {float(off) * 1000:.4f} ms; ", end="")
+        print(f"sound the same: {packets(out, 'a') == packets(path, 'a')}")
+        script, mkv, txt = (Path(folder) / name for name in ("script.vpy", "out.mkv", "out.txt"))
+        script.write_text(
+            "from vs_slomo import slomo, source, source_timecodes\n"
+            f"clip = source({str(path)!r}).resize.Bicubic(320, 180)\n"
+            f"slomo(clip, 3, timecodes=source_timecodes({str(path)!r}), **{cheap}).set_output()\n"
+        )
+        vspipe = Path(sys.executable).with_name("vspipe")
+        subprocess.run([vspipe, "-c", "mkv", "--timecodes", txt, script, mkv], check=True, capture_output=True)
+        frames = 3 * codes.frames
+        wanted = [codes.time(Fraction(n, 3)) for n in range(frames)]
+        written, base = timecodes.read(txt, frames), probe(mkv).time_base
+        muxed = [(int(t) - int(probe(mkv).times[0])) * base for t in probe(mkv).times]
+        by_file = max(abs(written.time(Fraction(n)) - moment) for n, moment in enumerate(wanted))
+        by_mkv = max(abs(a - b) for a, b in zip(muxed, wanted, strict=True))
+        print(f"vspipe, multi=3, {frames} frames: --timecodes off by {float(by_file) * 1e9:.0f} ns, ", end="")
+        print(f"-c mkv by {float(by_mkv) * 1e6:.2f} µs")
+
+
+def packets(path: Path, kind: str) -> list[tuple[str, ...]]:
+    """Return size and checksum of every packet of a stream."""
+    arguments = ["-v", "error", "-i", str(path), "-map", f"0:{kind}:0", "-c", "copy", "-f", "framecrc", "-"]
+    lines = run(arguments).stdout.decode().splitlines()
+    return [tuple(x.strip() for x in line.split(",")[4:6]) for line in lines if not line.startswith("#")]
+
+
+def chain(data: Path) -> None:
+    """Dedupe, slomo and retime one after the other, and in one call."""
+    held, double, options = 2, 2, {"precision": "fp32", "num_streams": 1}
+    step = 4  # frames of the truth from one frame to the next
+    print("\n60 fps footage as 7.5 drawings in 15 fps, slowed to a quarter: dedupe, slomo(2), retime; and one call")
+    print(f"{'':30}{'refilled':>18}{'slomo made':>18}{'retime made':>18}{'the two differ':>18}")
+    for name, first in (("london_station_60fps_240p.mp4", 20), ("bbb_1080p60_10s.mp4", 100)):
+        film = source(data / "train" / name)[first : first + 64].resize.Bicubic(424, 240, format=vs.GRAY16)
+        truth = film.std.AssumeFPS(fpsnum=60)
+        clip = only(truth, [n // held * held * step for n in range(16)], Fraction(15))
+        even = slomo(slomo(clip, 1, dedupe=True, **options), double, **options)
+        curve = [Fraction(n, step) for n in range(48)]
+        chained = retime(even, [double * p for p in curve], unit="frames", fps_num=15, **options)
+        once = retime(clip, curve, unit="frames", dedupe=True, **options)
+        kinds = [[n for n in range(8, 40) if n % 8 in rest] for rest in ((4,), (2, 6), (1, 3, 5, 7))]
+        both = [f"{score(chained, truth, kind):.2f} / {score(once, truth, kind):.2f}" for kind in kinds]
+        apart = [score(chained, once, kind) for kind in kinds]
+        print(f"{name:30}", *(f"{text:>17}" for text in both), *(f"{a:.1f}" for a in apart), "dB")
+
+
 def ramp(data: Path) -> None:
     truth = walk(data, length=61)
     clip = only(truth, range(0, 61, 2), truth.fps / 2)
@@ -175,7 +256,10 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     data = parser.parse_args().data
     phones(data)
+    held(data)
+    rendered(data)
     variable(data)
+    chain(data)
     ramp(data)
     shutter()
     flow()

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 from clips import moving
+from conftest import shared_path
 
 from vs_slomo import durations, timecodes
 from vs_slomo.container import ffmpeg
 from vs_slomo.durations import duration, scan_timecodes, timed
 from vs_slomo.errors import ArgumentError, FormatError
 from vs_slomo.filter import slomo
+from vs_slomo.source import source_timecodes
 from vs_slomo.timecodes import Timecodes
 
 CODES = Timecodes.lasting([Fraction(n, 90000) for n in (4649, 2997, 2997, 8992, 2997)])
@@ -109,8 +111,8 @@ SCRIPT = """
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from clips import moving
-from vs_slomo import slomo
-clip = moving(length=5)
+from vs_slomo import slomo, source, source_timecodes
+clip = {clip}
 slomo(clip, {arguments}, model={model!r}, device="cpu").set_output()
 """
 
@@ -118,19 +120,12 @@ slomo(clip, {arguments}, model={model!r}, device="cpu").set_output()
 @pytest.fixture
 def piped(vspipe, tmp_path, shifting_model):
     """Run a script through vspipe into Matroska, with a timecode file beside it."""
-    CODES.write(tmp_path / "in.txt")
     root = Path(__file__).parents[1]
 
-    def piped(arguments):
+    def piped(clip, arguments):
         script = tmp_path / "script.vpy"
-        script.write_text(
-            SCRIPT.format(
-                root=str(root),
-                tests=str(root / "tests"),
-                arguments=f"timecodes={str(tmp_path / 'in.txt')!r}, {arguments}",
-                model=str(shifting_model),
-            )
-        )
+        names = {"root": str(root), "tests": str(root / "tests"), "model": str(shifting_model)}
+        script.write_text(SCRIPT.format(clip=clip, arguments=arguments, **names))
         out, codes = tmp_path / "out.mkv", tmp_path / "out.txt"
         done = subprocess.run(
             [vspipe, "-c", "mkv", "--timecodes", codes, script, out], capture_output=True, text=True, check=False
@@ -149,15 +144,28 @@ def piped(vspipe, tmp_path, shifting_model):
     return piped
 
 
+def told_alike(piped, expected):
+    """Whether both of vspipe's ways say what was expected, each as exactly as it can."""
+    written, packets, base = piped
+    assert len(packets) == len(expected)
+    assert max(abs(written.time(Fraction(n)) - m) for n, m in enumerate(expected)) < Fraction(1, 10**6)
+    assert max(abs(p - m) for p, m in zip(packets, expected, strict=True)) <= base
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [("multi=2", lambda codes: [codes.time(Fraction(n, 2)) for n in range(10)]),
      ("fps_num=60", lambda codes: [Fraction(n, 60) for n in range(int(codes.duration * 60))])],
 )  # fmt: skip
 def test_vspipe_tells_the_same_times(piped, tmp_path, arguments, expected):
-    written, packets, base = piped(arguments)
-    read = timecodes.read(tmp_path / "in.txt", 5)
-    moments = expected(read)
-    assert len(packets) == len(moments)
-    assert max(abs(written.time(Fraction(n)) - m) for n, m in enumerate(moments)) < Fraction(1, 10**6)
-    assert max(abs(p - m) for p, m in zip(packets, moments, strict=True)) <= base
+    path = tmp_path / "in.txt"
+    CODES.write(path)
+    told_alike(piped("moving(length=5)", f"timecodes={str(path)!r}, {arguments}"), expected(timecodes.read(path, 5)))
+
+
+def test_vspipe_tells_a_phones_times(piped):
+    path = shared_path("data", "test", "rooftop_1080p_10bit.mp4")
+    codes = source_timecodes(path)
+    assert {round(float(d), 3) for d in codes.durations()} == {0.033, 0.052, 0.1}
+    told = piped(f"source({str(path)!r}).resize.Bicubic(96, 64)", f"timecodes=source_timecodes({str(path)!r}), multi=2")
+    told_alike(told, [codes.time(Fraction(n, 2)) for n in range(2 * codes.frames)])

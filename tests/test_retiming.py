@@ -263,6 +263,20 @@ def test_after_dedupe_a_picture_is_where_it_belongs(made, shifting_model):
     assert distance(once.get_frame(1), halfway, margin=12) < distance(clip.get_frame(3), halfway, margin=12)
 
 
+def test_dedupe_slomo_and_retime_in_a_chain_and_in_one_call(shifting_model):
+    """The same to the bit where the chain's frames come from the originals; beside them it interpolates once more."""
+    clip = moving(vs.GRAY16, 128, 96, times=[n // 2 for n in range(12)])
+    options = {"model": shifting_model, "device": "cpu", "flow": "dis"}
+    positions = [0, 3, 5, 4, 7, 3.5, 4.25, 5.5]
+    even = slomo(slomo(clip, 1, dedupe=True, **options), 2, **options)
+    chain = retime(even, [2 * p for p in positions], unit="frames", **options)
+    once = retime(clip, positions, unit="frames", dedupe=True, **options)
+    truth = moving(vs.GRAY16, 128, 96, times=[p / 2 for p in positions])
+    assert [same(a, b) for a, b in zip(chain.frames(), once.frames(), strict=True)] == [True] * 5 + [False] * 3
+    for made in (chain, once):
+        assert all(distance(a, b, margin=16) < 0.01 for a, b in zip(made.frames(), truth.frames(), strict=True))
+
+
 def test_after_slomo_a_cut_is_where_slomo_says(made, shifting_model):
     left, right = np.zeros((3, 48, 64), np.float32), np.ones((3, 48, 64), np.float32)
     clip = from_pictures([left] * 3 + [right] * 3).std.SetFrameProps(**{cuts.NEXT: 0, cuts.PREV: 0})
