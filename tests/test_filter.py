@@ -603,7 +603,7 @@ INTEGER = "an integer of at least 1"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"multi": 0.5}, 'multi: got 0.5, allowed: a number of at least 1, such as 2, 2.5, Fraction(5, 2) or "5/2"'),
+        ({"multi": 0.5}, 'multi: got 0.5, allowed: a number of at least 1, such as 2, 2.5 or "5/2"'),
         ({"fps_num": 60, "multi": 3}, "multi: got 3, allowed: not together with a target rate (fps_num)"),
         (
             {"fps_num": 60, "slow_motion": True},
@@ -616,7 +616,10 @@ INTEGER = "an integer of at least 1"
         ({"model": 3}, "model: got 3, allowed: the name of a model or the path of a file"),
         ({"scale": 0.3}, 'scale: got 0.3, allowed: None, "auto" or one of 1.0, 0.5, 0.25, 0.125'),
         ({"scale": 4}, 'scale: got 4, allowed: None, "auto" or one of 1.0, 0.5, 0.25, 0.125'),
-        ({"scale": "1"}, "scale: got '1', allowed: None, \"auto\" or one of 1.0, 0.5, 0.25, 0.125"),
+        ({"scale": "1/2"}, "scale: got '1/2', allowed: None, \"auto\" or one of 1.0, 0.5, 0.25, 0.125"),
+        ({"slow_motion": "no"}, "slow_motion: got 'no', allowed: True or False"),
+        ({"sc": "yes"}, "sc: got 'yes', allowed: True or False"),
+        ({"sc": None}, "sc: got None, allowed: True or False"),
         ({"flow": "raft"}, "flow: got 'raft', allowed: None or one of unet, dis"),
         ({"precision": "fp8"}, "precision: got 'fp8', allowed: None or one of fp32, fp16, bf16"),
         ({"precision": ["fp32"]}, "precision: got ['fp32'], allowed: None or one of fp32, fp16, bf16"),
@@ -645,11 +648,20 @@ def test_refused_devices(see, device):
         see(moving(vs.YUV420P8), device=device)
 
 
-def test_a_factor_that_makes_too_many_frames(see):
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [({"multi": 1e308}, "multi: got 1e+308"), ({"fps_num": 10**18}, "fps_num/fps_den: got '1000000000000000000'")],
+)
+def test_what_makes_too_many_frames(see, options, got):
     clip = core.std.BlankClip(format=vs.GRAY8, width=32, height=32, length=3, keep=True)
     with pytest.raises(ArgumentError) as error:
-        see(clip, 10**18)
-    assert str(error.value) == ("multi: got '3000000000000000000 frames', allowed: at most 536870912 frames of output")
+        see(clip, **options)
+    assert str(error.value) == f"{got}, allowed: at most 536870912 frames of output, 178956970 times the clip's"
+
+
+def test_a_scale_may_be_a_fraction(see):
+    a, b = (see(moving(vs.GRAY8), scale=scale).get_frame(1) for scale in (Fraction(1, 2), 0.5))
+    assert same(a, b)
 
 
 def test_a_rate_that_the_host_cannot_hold(see):

@@ -21,7 +21,7 @@ from . import compositing, cuts, durations, formats, frames, timing
 from . import dedupe as duplicates
 from .engine import Box, FrameCache
 from .errors import ArgumentError
-from .pairs import Moment, Options, Pairs, check_options, feed
+from .pairs import Moment, Options, Pairs, check_options, check_switch, feed
 from .timecodes import Timecodes, load
 
 LONGEST = 1 << 29
@@ -68,8 +68,8 @@ def slomo(
         without a rate (fps 0) have.
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
-    scale: the networks' resolution as a part of the clip's: 1, 0.5, 0.25 or 0.125; None is the model's own, and
-        "auto" half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
+    scale: the networks' resolution as a part of the clip's, the number 1, 0.5, 0.25 or 0.125; None is the model's own,
+        and "auto" half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
         second network); None is what the model is best with.
     device: None, "cuda", "cuda:1", "xpu", "mps" or "cpu"; None takes the first there is.
@@ -150,6 +150,7 @@ def multiplied(
     made: from the times to the clip of that many frames, as `interleave` does it. keep: at a factor of 1, return
     the clip as it is. The rest is as in `slomo`.
     """
+    check_switch("slow_motion", slow_motion)
     factor = timing.parse_multi(multi)
     rate = None if fps_num is None else timing.parse_rate(fps_num, fps_den)
     if rate is None and fps_den is not None:
@@ -169,7 +170,9 @@ def multiplied(
         codes = Timecodes.constant(clip.num_frames, clip.fps)
     times = timing.Timing(clip.num_frames, factor)
     if times.length > LONGEST:
-        raise ArgumentError("multi", f"{times.length} frames", f"at most {LONGEST} frames of output")
+        name, got = ("multi", multi) if rate is None else ("fps_num/fps_den", str(rate))
+        most = f"{LONGEST // clip.num_frames} times the clip's"
+        raise ArgumentError(name, got, f"at most {LONGEST} frames of output, {most}")
     out = made(times)
     slowed = factor if slow_motion else Fraction(1)
     if codes is None:

@@ -76,6 +76,12 @@ class Options:
         return cuts.detect(clip if self.sc_clip is None else self.sc_clip, self.sc_threshold)
 
 
+def check_switch(name: str, value: object) -> None:
+    """Raise ArgumentError for what is neither True nor False: "no" would count as yes."""
+    if value not in (True, False):
+        raise ArgumentError(name, value, "True or False")
+
+
 def check_options(
     size: tuple[int, int],
     *,
@@ -100,6 +106,7 @@ def check_options(
 
     size: the clip's width and height.
     """
+    check_switch("sc", sc)
     info = weights.read_info(model)
     device = check_device(device)
     settings = Settings(

@@ -10,6 +10,7 @@ Output frame n lies at source position n / multi: the pair (k, k + 1) with k its
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,14 +30,21 @@ def parse_multi(multi: Factor) -> Fraction:
     A float means the shortest decimal that reads back as it: 2.4 is 12/5. A string is a decimal or "p/q".
     Raises ArgumentError.
     """
-    allowed = 'a number of at least 1, such as 2, 2.5, Fraction(5, 2) or "5/2"'
+    allowed = 'a number of at least 1, such as 2, 2.5 or "5/2"'
     try:
-        factor = Fraction(str(multi))
+        factor = exact(str(multi))
     except (ValueError, ZeroDivisionError):
         raise ArgumentError("multi", multi, allowed) from None
     if factor < 1:
         raise ArgumentError("multi", multi, allowed)
     return factor
+
+
+def exact(text: str) -> Fraction:
+    """Return the number that is written, a decimal or "p/q". Raises ValueError or ZeroDivisionError."""
+    if re.search(r"e[+-]?\d{4}", text, re.IGNORECASE):  # whose digits alone would fill the memory
+        raise ValueError(text)
+    return Fraction(text)
 
 
 def parse_rate(fps_num: int, fps_den: int | None = None) -> Fraction:
@@ -53,7 +61,7 @@ def read_rate(text: str) -> Fraction:
 
     Raises ValueError or ZeroDivisionError.
     """
-    rate = Fraction(text)
+    rate = exact(text)
     digits = len(text.strip().partition(".")[2])
     whole = round(rate * 1001 / 1000)
     exact = Fraction(whole * 1000, 1001)
