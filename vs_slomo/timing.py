@@ -32,7 +32,7 @@ def parse_multi(multi: Factor) -> Fraction:
     """
     allowed = 'a number of at least 1, such as 2, 2.5 or "5/2"'
     try:
-        factor = exact(str(multi))
+        factor = read_number(str(multi))
     except (ValueError, ZeroDivisionError):
         raise ArgumentError("multi", multi, allowed) from None
     if factor < 1:
@@ -40,7 +40,7 @@ def parse_multi(multi: Factor) -> Fraction:
     return factor
 
 
-def exact(text: str) -> Fraction:
+def read_number(text: str) -> Fraction:
     """Return the number that is written, a decimal or "p/q". Raises ValueError or ZeroDivisionError."""
     if re.search(r"e[+-]?\d{4}", text, re.IGNORECASE):  # whose digits alone would fill the memory
         raise ValueError(text)
@@ -61,7 +61,7 @@ def read_rate(text: str) -> Fraction:
 
     Raises ValueError or ZeroDivisionError.
     """
-    rate = exact(text)
+    rate = read_number(text)
     digits = len(text.strip().partition(".")[2])
     whole = round(rate * 1001 / 1000)
     exact = Fraction(whole * 1000, 1001)
