@@ -16,7 +16,7 @@ import vapoursynth as vs
 from conftest import shared_path
 
 from vs_slomo.container import Stream, ffmpeg, probe
-from vs_slomo.errors import ArgumentError, RenderError
+from vs_slomo.errors import ArgumentError, RenderError, SourceError
 from vs_slomo.render import Tracks, encodable, encode, graph, parse_span, render, subtitle_codec
 from vs_slomo.source import source
 from vs_slomo.timecodes import Timecodes
@@ -232,6 +232,41 @@ def test_bad_outputs(tmp_path, film):
         render(film, tmp_path / "link.mkv", overwrite=True)
 
 
+@pytest.mark.parametrize("ending", [".xyz", ".nonsense"])
+def test_an_ending_that_no_container_has(tmp_path, ending):
+    output, known = tmp_path / f"x{ending}", r"\.mp4, \.mkv, .* or another that ffmpeg knows"
+    for refused in (lambda: encode(clip_of(), output), lambda: render("no.mp4", output)):
+        with pytest.raises(ArgumentError, match=f"output: got '.*{ending}', allowed: .* container: {known}"):
+            refused()
+    encode(clip_of(), output, options=["-f", "matroska"], **FAST)
+    assert [x.name for x in tmp_path.iterdir()] == [output.name]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"multi": 0.5}, r"multi: got 0\.5"),
+        ({"multi": 4, "fps_num": 60}, "multi: got 4, allowed: not together with a target rate"),
+        ({"span": "3:4s"}, 'range: got .* allowed: "A:B", both'),
+        ({"source": "dgdec"}, "source: got 'dgdec'"),
+        ({"sc": "no"}, "sc: got 'no'"),
+        ({"device": "tpu"}, "device: got 'tpu'"),
+        ({"curve": [(0, 0)], "shutter": 2}, "shutter: got 2"),
+        ({"curve": "no.txt"}, r"curve: got 'no\.txt'"),
+        ({"curve": [(0, 0)], "multi": 2}, "multi: got 2, allowed: not together with a curve"),
+    ],
+)
+def test_bad_arguments_are_refused_before_the_file_is_opened(tmp_path, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        render(tmp_path / "no.mp4", tmp_path / "x.mp4", **options)
+
+
+@pytest.mark.parametrize("options", [{"fps_num": 1, "fps_den": 4}, {"fps_num": 1000}, {"multi": "2.0000000000000001"}])
+def test_what_another_clip_may_take_is_not_refused_before(tmp_path, options):
+    with pytest.raises(SourceError, match="does not exist"):
+        graph(tmp_path / "no.mp4", **options)
+
+
 def test_a_clip_without_a_rate(tmp_path):
     clip = core.std.BlankClip(length=1, fpsnum=0, fpsden=1)
     with pytest.raises(ArgumentError, match="clip: got 'no frame rate', allowed: a clip with a rate"):
@@ -261,7 +296,6 @@ def never(n, f):
     ("name", "options", "message"),
     [
         ("x.webm", {}, "Only VP8 or VP9 or AV1 video"),
-        ("x.nonsense", {}, "nonsense"),
         ("x.mp4", {"preset": "hasty"}, "preset"),
         ("x.mp4", {"options": ["-no_such_option", "1"]}, "no_such_option"),
     ],
@@ -351,18 +385,28 @@ esac
         (":5", (0, 5)),
         ("0.5s:1s", (12, 24)),
         ("1s:", (24, 48)),
-        (".25s:30", (6, 30)),
+        ("0:.25s", (0, 6)),
     ],
 )
 def test_spans(text, span):
     assert parse_span(text, Timecodes.constant(48, Fraction(24))) == span
 
 
-@pytest.mark.parametrize("text", ["", "5", "7:3", "3:3", "0:49", "-3:7", "a:b", "1:2:3", "48:"])
-def test_bad_spans(text):
-    allowed = re.escape('allowed: "A:B" with 0 <= A < B <= 48, or seconds as in "0.5s:2s"')
-    with pytest.raises(ArgumentError, match=f"range: got '{text}', {allowed}"):
+FORM = '"A:B", both frame numbers, as in "100:250", or both seconds, as in "1.5s:4s"'
+ENDS = '"A:B" with 0 <= A < B <= 48, or in seconds up to 2.0s'
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        *((text, FORM) for text in ("", "5", "-3:7", "a:b", "1:2:3", ".25s:30", "10:20s", "1.5:4")),
+        *((text, ENDS) for text in ("7:3", "3:3", "0:49", "48:", "1s:3s", "5s:")),
+    ],
+)
+def test_bad_spans(text, allowed):
+    with pytest.raises(ArgumentError) as error:
         parse_span(text, Timecodes.constant(48, Fraction(24)))
+    assert str(error.value) == f"range: got {text!r}, allowed: {allowed}"
 
 
 # --- render -----------------------------------------------------------------------------------------------------------

@@ -278,6 +278,13 @@ def test_missing_file():
         source("nowhere.mp4")
 
 
+@pytest.mark.parametrize("path", ["", 5, None, b"in.mp4"])
+def test_no_path(path):
+    with pytest.raises(ArgumentError) as error:
+        source(path)
+    assert str(error.value) == f"path: got {path!r}, allowed: the name of a video file"
+
+
 def test_nothing_beside_the_video_and_nothing_on_stdout(name, video, tmp_path, home, capfd):
     path = tmp_path / "copy.mp4"
     path.write_bytes(video.read_bytes())

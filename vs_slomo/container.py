@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SourceError
+from .errors import ArgumentError, SourceError
 from .timecodes import Timecodes
 
 log = logging.getLogger("vs_slomo")
@@ -176,8 +176,11 @@ def last_lines(text: str, count: int = 3) -> str:
 def probe(path: str | os.PathLike[str]) -> Container:
     """Read what a video file holds.
 
-    The file is read once, nothing is decoded. Raises SourceError where it is missing, empty, cut off or no video.
+    The file is read once, nothing is decoded. Raises SourceError where it is missing, empty, cut off or no video, and
+    ArgumentError for what is no file's name.
     """
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ArgumentError("path", path, "the name of a video file")
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"{path}: {'is not a file' if path.exists() else 'does not exist'}")

@@ -23,11 +23,12 @@ from typing import IO, Any, Literal, cast, get_args
 import vapoursynth as vs
 
 from .container import Container, Stream, ffmpeg, last_lines, probe, run
+from .curves import sampler
 from .errors import ArgumentError, RenderError
 from .filter import slomo
 from .formats import planar_formats
 from .retiming import retime
-from .source import open_container
+from .source import check_filter, open_container
 from .timecodes import Timecodes
 from .timing import parse_multi
 
@@ -108,6 +109,7 @@ def render(
     if audio != "drop" and curve is not None:
         raise ArgumentError("audio", audio, "drop with a curve, which sound does not follow")
     encoder_formats(codec)
+    check_container(output, options)
     made = graph(input, source=source, span=span, codec=codec, **interpolation)
     tracks = Tracks(file=made.file, start=made.start, duration=made.duration, stretch=made.stretch, audio=audio)
     return encode(
@@ -132,6 +134,13 @@ def graph(
     **interpolation: Any,
 ) -> Graph:
     """Return the clip that `render` encodes, and the script that makes it; no frame is made."""
+    given = {name: value for name, value in interpolation.items() if value is not None}
+    function = slomo if "curve" not in given else retime
+    for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
+        raise ArgumentError(also, given[also], "not together with a curve")
+    check_filter(source)
+    split_span(span)
+    check_without_clip(function, given)
     file = probe(input)
     clip = open_container(file, source)
     name = repr(str(file.path.absolute()))
@@ -148,11 +157,7 @@ def graph(
     if not whole:
         clip, codes = clip[first:last], codes[first:last]
         lines += [f"{part} = {part}[{first}:{last}]" for part in ("clip", "codes")[: 1 + variable]]
-    given = {name: value for name, value in interpolation.items() if value is not None}
     rate, stretch = clip.fps, parse_multi(given.get("multi", 2)) if given.get("slow_motion") else Fraction(1)
-    function = slomo if "curve" not in given else retime
-    for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
-        raise ArgumentError(also, given[also], "not together with a curve")
     if variable:
         given["timecodes"] = codes
         if function is slomo and "fps_num" not in given:
@@ -182,6 +187,16 @@ def graph(
     )
 
 
+def check_without_clip(function: Callable[..., vs.VideoNode], given: Mapping[str, Any]) -> None:
+    """Raise what the function says of its arguments whatever the clip: a frame that lasts long stands in for it."""
+    options = {name: value for name, value in given.items() if name not in {"timecodes", "borders", "sc_clip"}}
+    if function is retime:
+        sampler(options["curve"], Fraction(1), 1)
+        options |= {"curve": [(0, 0)], "length": 1}
+    lasts = 1000 if "fps_num" in given else 1  # a target rate must not be below the clip's own
+    function(vs.core.std.BlankClip(length=1, fpsnum=1, fpsden=lasts, keep=True), **options)
+
+
 def literal(value: object) -> str:
     """Return an argument as it is written in a script."""
     if isinstance(value, Timecodes):
@@ -197,17 +212,27 @@ def parse_span(text: str, codes: Timecodes) -> tuple[int, int]:
     A and B are frame numbers, or seconds as in "1.5s:4s"; what is left out is the start or the end.
     Raises ArgumentError.
     """
-    allowed = f'"A:B" with 0 <= A < B <= {codes.frames}, or seconds as in "0.5s:2s"'
-    found = re.fullmatch(r"(?:(\d+)|(\d*\.?\d+)s)?:(?:(\d+)|(\d*\.?\d+)s)?", text.replace(" ", ""))
-    if not found:
-        raise ArgumentError("range", text, allowed)
-    ends = []
-    for (frame, seconds), default in zip((found.groups()[:2], found.groups()[2:]), (0, codes.frames), strict=True):
-        ends.append(int(frame) if frame else round(codes.position(Fraction(seconds))) if seconds else default)
-    first, last = ends
+
+    def frame(end: str) -> int:
+        if not end.endswith("s"):
+            return int(end)
+        seconds = Fraction(end[:-1])
+        return round(codes.position(seconds)) if seconds <= codes.duration else codes.frames + 1
+
+    first, last = (frame(end or str(default)) for end, default in zip(split_span(text), (0, codes.frames), strict=True))
     if not first < last <= codes.frames:
-        raise ArgumentError("range", text, allowed)
+        lasts = f"{math.floor(codes.duration * 1000) / 1000}s"
+        raise ArgumentError("range", text, f'"A:B" with 0 <= A < B <= {codes.frames}, or in seconds up to {lasts}')
     return first, last
+
+
+def split_span(text: str) -> tuple[str, str]:
+    """Return A and B of "A:B", both in frames or both in seconds. Raises ArgumentError."""
+    number, moment = r"\d+", r"(?:0|\d*\.?\d+s)"  # 0 is the start in both
+    for part in number, moment:
+        if found := re.fullmatch(f"({part})?:({part})?", text.replace(" ", "")):
+            return found[1] or "", found[2] or ""
+    raise ArgumentError("range", text, '"A:B", both frame numbers, as in "100:250", or both seconds, as in "1.5s:4s"')
 
 
 def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -222,6 +247,22 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if output.exists() and not overwrite:
         raise ArgumentError("output", str(output), "a file that is not there yet, or overwrite (--overwrite)")
     return output
+
+
+def check_container(output: Path, options: Sequence[str]) -> None:
+    """Raise ArgumentError where ffmpeg knows no container by the output's ending, nor is told one by an option."""
+    if "-f" in options:
+        return
+    nothing = ["-f", "rawvideo", "-video_size", "16x16", "-framerate", "1", "-i", os.devnull, "-c", "copy"]
+    with tempfile.TemporaryDirectory() as folder:
+        said = run([*nothing, str(Path(folder) / f"x{output.suffix}")]).stderr.decode(errors="replace")
+    if re.search("(choose an|find a suitable) output format", said):
+        known = f"{', '.join(CONTAINERS)} or another that ffmpeg knows"
+        raise ArgumentError("output", str(output), f"a file with an ending that says its container: {known}")
+
+
+CONTAINERS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".mxf")
+"""Those that are worth a mention."""
 
 
 def encode(
@@ -253,6 +294,7 @@ def encode(
     if clip.fps == 0:
         raise ArgumentError("clip", "no frame rate", "a clip with a rate (std.AssumeFPS)")
     name, ending = encoder(codec), output.suffix.lower()
+    check_container(output, options)
     pixel_format, conversion = encodable(clip, codec)
     if conversion:
         clip = clip.resize.Bicubic(**conversion)

@@ -43,10 +43,9 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
         None takes the first of them that is installed and opens the file.
 
     What the filter drops, and a variable rate, are logged as warnings. Indexes go to the user's cache directory.
-    Raises SourceError: missing, empty, cut off, no video; no filter opens it.
+    Raises ArgumentError; SourceError: missing, empty, cut off, no video; no filter opens it.
     """
-    if source is not None and source not in FILTERS:
-        raise ArgumentError("source", source, f"None or one of {', '.join(FILTERS)}")
+    check_filter(source)
     file = probe(path)
     if file.variable:
         log.warning(
@@ -63,6 +62,12 @@ def source_timecodes(path: str | os.PathLike[str]) -> Timecodes:
     Raises SourceError; ArgumentError for a file with a single frame, or with two at the same time.
     """
     return probe(path).timecodes
+
+
+def check_filter(source: str | None) -> None:
+    """Raise ArgumentError for what is no source filter's name."""
+    if source is not None and source not in FILTERS:
+        raise ArgumentError("source", source, f"None or one of {', '.join(FILTERS)}")
 
 
 def open_container(file: Container, source: str | None = None) -> vs.VideoNode:
