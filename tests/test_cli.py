@@ -13,7 +13,8 @@ from fractions import Fraction
 import media
 import pytest
 
-from vs_slomo.cli import frame_rate, main
+from vs_slomo.cli import frame_rate, main, parser
+from vs_slomo.errors import SourceError
 from vs_slomo.source import source
 
 
@@ -107,8 +108,8 @@ def test_a_curve_and_its_shutter(tmp_path, capsys, video, shifting_model):
     told = f"curve={str(curve)!r}, unit='frames', shutter=5, shutter_angle=90.0)\n"
     assert f"clip = retime(clip, model={str(shifting_model)!r}, {told}" in printed
     said = fails(capsys, "script", video, "--shutter", "5")
-    assert said == "vs-slomo: curve: got None, allowed: a file of keyframes, where --unit or --shutter are given\n"
-    assert "multi: got 3, allowed: not together with a curve" in fails(
+    assert said == "vs-slomo: --curve: missing, allowed: a file of keyframes, where --unit or --shutter are given\n"
+    assert "--multi: got 3, allowed: not together with a curve" in fails(
         capsys, "script", video, *options, "--multi", "3"
     )
 
@@ -117,7 +118,7 @@ def test_the_well_known_ports_call_is_explained(capsys):
     """eval.py INPUT --checkpoint C --output O --scale 4."""
     said = fails(capsys, "render", "in.mp4", "--checkpoint", "SuperSloMo.ckpt", "--output", "out.mp4", "--scale", "4")
     assert said == (
-        "vs-slomo: scale: got 4.0, allowed: 1, 1/2, 1/4 or 1/8: it is the resolution of the networks here; "
+        "vs-slomo: --scale: got 4.0, allowed: 1, 1/2, 1/4 or 1/8: it is the resolution of the networks here; "
         "for 4 times the frames: --multi 4 --slow-motion\n"
     )
 
@@ -125,7 +126,7 @@ def test_the_well_known_ports_call_is_explained(capsys):
 def test_errors_are_one_line(tmp_path, video, capsys):
     out = tmp_path / "out.mp4"
     assert fails(capsys, "render", "no.mp4", "-o", out) == "vs-slomo: no.mp4: does not exist\n"
-    assert "output: got " in fails(capsys, "render", video, "-o", tmp_path / "no" / "x.mp4")
+    assert "--output: got " in fails(capsys, "render", video, "-o", tmp_path / "no" / "x.mp4")
     assert "codec: got 'x268'" in fails(capsys, "render", video, "-o", out, "--codec", "x268")
     assert "range: got '9:3'" in fails(capsys, "render", video, "-o", out, "--range", "9:3")
     assert "multi: got '1/2'" in fails(capsys, "render", video, "-o", out, "--multi", "1/2")
@@ -133,9 +134,36 @@ def test_errors_are_one_line(tmp_path, video, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_debug_shows_errors_whole(tmp_path):
-    with pytest.raises(Exception, match="does not exist"):
-        main(["--debug", "render", "no.mp4", "-o", str(tmp_path / "x.mp4")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--fps", "5"], "--fps: got '5', allowed: a rate of at least the clip's own, 10"),
+        (["--fps", "30", "--slow-motion"], "--slow-motion: given, allowed: not together with a target rate (--fps)"),
+        (["--scale", "1/3"], '--scale: got 0.3333333333333333, allowed: "auto" or one of 1.0, 0.5, 0.25, 0.125'),
+        (["--num-streams", "0"], "--num-streams: got 0, allowed: an integer from 1 to 64"),
+        (["--multi", "0.5"], "--multi: got '0.5', allowed: a number of at least 1, such as 2, 2.5 or \"5/2\""),
+        (["--sc-threshold", "7"], "--sc-threshold: got 7.0, allowed: a number in [0, 1]"),
+    ],
+)
+def test_errors_speak_of_options(video, capsys, options, said):
+    assert fails(capsys, "script", video, *options) == f"vs-slomo: {said}\n"
+
+
+def test_auto_is_a_scale(video, capsys):
+    assert main(["script", video, "--scale", "auto"]) == 0
+    assert "scale='auto'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 4])
+def test_debug_anywhere(place, tmp_path):
+    command = ["render", "no.mp4", "-o", str(tmp_path / "x.mp4")]
+    with pytest.raises(SourceError, match="does not exist"):
+        main([*command[:place], "--debug", *command[place:]])
+    assert not parser().parse_args(command).debug
+
+
+def test_debug_behind_an_action():
+    assert parser().parse_args(["weights", "list", "--debug"]).debug
 
 
 @pytest.mark.parametrize(

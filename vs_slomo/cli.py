@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import shlex
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 from . import weights
 from .errors import ArgumentError, SlomoError
-from .timing import read_rate
+from .timing import read_number, read_rate
 
 Commands = argparse._SubParsersAction  # noqa: SLF001  # argparse has no public name for it
 
@@ -27,17 +28,27 @@ def parser() -> argparse.ArgumentParser:
     """Build the parser of the whole command."""
     top = argparse.ArgumentParser(prog="vs-slomo", description="Super SloMo for VapourSynth")
     top.add_argument("--version", action="version", version=f"vs-slomo {version('vs-slomo')}")
-    top.add_argument("--debug", action="store_true", help="log what is decided, and show errors whole")
+    top.set_defaults(debug=False)
+    add_debug(top)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in ADD:
         add(commands)
+    for command in commands.choices.values():
+        add_debug(command)
     return top
+
+
+def add_debug(command: argparse.ArgumentParser) -> None:
+    """Take --debug before the command and behind it: without a default here, one does not undo the other."""
+    command.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="log what is decided, and show errors whole"
+    )
 
 
 def ratio(text: str) -> float:
     """Read "0.5" or "1/2"."""
     try:
-        return float(Fraction(text))
+        return float(read_number(text))
     except ZeroDivisionError as error:
         raise argparse.ArgumentTypeError(f"{text} divides by zero") from error
 
@@ -73,6 +84,8 @@ def add_weights(commands: Commands[argparse.ArgumentParser]) -> None:
     fetch.add_argument("--name", help="what to call it (default: the file's name in the address)")
     fetch.add_argument("--sha256", help="the file's SHA-256, checked before it is opened")
     fetch.set_defaults(run=weights_fetch)
+    for action in actions.choices.values():
+        add_debug(action)
 
 
 def weights_list(_arguments: argparse.Namespace) -> None:
@@ -173,13 +186,20 @@ def add_graph_options(command: argparse.ArgumentParser) -> None:
     model = command.add_argument_group("interpolation")
     # Who comes from Super-SloMo's eval.py shall get as far as the message about --scale.
     model.add_argument("--model", "--checkpoint", help="a model's name or file (default: bundled)")
-    model.add_argument("--scale", type=ratio, help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's")
+    model.add_argument(
+        "--scale", type=resolution, help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's, or auto"
+    )
     model.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
     model.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
     model.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
     model.add_argument("--no-sc", dest="sc", action="store_false", help="interpolate across scene cuts too")
     model.add_argument("--sc-threshold", type=float, metavar="X", help="of the scene detection, in [0, 1]")
     model.add_argument("--num-streams", type=int, metavar="N", help="how many new frames may be under way at once")
+
+
+def resolution(text: str) -> float | str:
+    """Read what `ratio` reads, or "auto"."""
+    return text if text == "auto" else ratio(text)
 
 
 def factor(text: str) -> int | str:
@@ -197,7 +217,7 @@ def frame_rate(text: str) -> Fraction:
 
 def graph_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `render.graph` takes."""
-    if arguments.scale is not None and arguments.scale > 1:
+    if isinstance(arguments.scale, float) and arguments.scale > 1:
         raise ArgumentError(
             "scale",
             arguments.scale,
@@ -205,7 +225,7 @@ def graph_options(arguments: argparse.Namespace) -> dict[str, Any]:
             f"for {arguments.scale:g} times the frames: --multi {arguments.scale:g} --slow-motion",
         )
     if arguments.curve is None and (arguments.unit or arguments.shutter or arguments.shutter_angle):
-        raise ArgumentError("curve", None, "a file of keyframes, where --unit or --shutter are given")
+        raise ArgumentError("--curve", None, "a file of keyframes, where --unit or --shutter are given")
     names = ("source", "codec", "multi", "model", "scale", "flow", "device", "precision", "sc_threshold", "num_streams")
     retiming = ("curve", "unit", "shutter", "shutter_angle")
     options = {name: value for name in names + retiming if (value := getattr(arguments, name)) is not None}
@@ -447,6 +467,22 @@ ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
 """One function a command: it adds its parser and sets `run`, which takes the namespace."""
 
 
+def in_options(error: SlomoError, arguments: argparse.Namespace) -> str:
+    """Return what an error says with the command's options for the arguments, and without Python's None."""
+    if not isinstance(error, ArgumentError):
+        return str(error)
+    name = "fps" if error.name.startswith("fps_") else error.name
+    option = f"--{name.replace('_', '-')}" if name in vars(arguments) and name not in NO_OPTIONS else name
+    got = {None: "missing", True: "given"}.get(error.got) if isinstance(error.got, bool | None) else None
+    allowed = re.sub(r"\bNone(,| or)( one of)? ", "", error.allowed)
+    allowed = re.sub(r"fps_num( and |/)fps_den|fps_num", "--fps", allowed)
+    return f"{option}: {got or f'got {error.got!r}'}, allowed: {allowed}"
+
+
+NO_OPTIONS = ("command", "run", "input", "folder", "config", "url", "target")
+"""What else a command's namespace holds."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; an error of ours is one line on stderr and exit status 1."""
     arguments = parser().parse_args(argv)
@@ -459,7 +495,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SlomoError as error:
         if arguments.debug:
             raise
-        print(f"vs-slomo: {error}", file=sys.stderr)
+        print(f"vs-slomo: {in_options(error, arguments)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("vs-slomo: stopped", file=sys.stderr)
