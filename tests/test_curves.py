@@ -154,6 +154,10 @@ def test_a_file_of_keyframes(tmp_path):
     ("curve", "message"),
     [
         ([], "curve: got [], allowed: at least one keyframe or number"),
+        (np.zeros(0), "curve: got array([], dtype=float64), allowed: at least one keyframe or number"),
+        (None, "curve: got None, allowed: keyframes, the name of a file of them, a function, or an array"),
+        (2, "curve: got 2, allowed: keyframes, the name of a file of them, a function, or an array"),
+        ({0: 0, 1: 2}, "curve: got {0: 0, 1: 2}, allowed: keyframes, the name of a file of them, a function, or"),
         ([(0, 0), (2, 1), (1, 2)], "got 'keyframe 1 at 2, and keyframe 2 at 1', allowed: output times that grow"),
         ([(0, 0), (0, 1)], "got 'keyframe 0 at 0, and keyframe 1 at 0', allowed: output times that grow"),
         ([(-1, 0), (0, 1)], "got 'keyframe 0 at -1', allowed: output times from 0 on"),

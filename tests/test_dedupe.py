@@ -294,6 +294,7 @@ def test_short_clips(shift, length):
         ({"dedupe": math.nan}, "dedupe: got nan, allowed: None, True or a threshold in (0, 1]"),
         ({"max_gap": 1}, "max_gap: got 1, allowed: an integer from 2 to 24"),
         ({"max_gap": 25}, "max_gap: got 25, allowed: an integer from 2 to 24"),
+        ({"max_gap": 5.0}, "max_gap: got 5.0, allowed: an integer from 2 to 24"),
         ({"max_gap": True}, "max_gap: got True, allowed: an integer from 2 to 24"),
     ],
 )

@@ -232,6 +232,11 @@ def test_bad_files_say_where(tmp_path, text, message):
         timecodes.read(written(tmp_path, text), 3)
 
 
+def test_ticks_must_last():
+    with pytest.raises(ArgumentError, match=re.escape("timecodes: got 'ticks of 0 s', allowed: ticks that last")):
+        Timecodes((0, 1), Fraction(0))
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ArgumentError, match=r"nothing\.txt', allowed: a timecode file that can be read"):
         timecodes.read(tmp_path / "nothing.txt", 3)

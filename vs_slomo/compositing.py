@@ -61,9 +61,9 @@ def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **o
     Raises ArgumentError, FormatError or WeightsError when the script loads.
     """
     clip = formats.check_clip(clip)
-    if not 0 < t < 1:
+    if not isinstance(t, int | float | Fraction) or not 0 < t < 1:
         raise ArgumentError("t", t, "a number in (0, 1)")
-    if span is not None and not span > 0:
+    if span is not None and not (isinstance(span, int | float) and span > 0):
         raise ArgumentError("span", span, "None or a number of pixels above 0")
     layers = Layers(clip, Timing(clip.num_frames, Fraction(1)), check_options((clip.width, clip.height), **options))
     forward = layers.clip(vs.RGBS, layers.forward)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -81,12 +81,15 @@ def sampler(curve: Curve, step: Fraction, frames: int) -> tuple[Sampler, int]:
         return lambda n: _called(curve, n * step), frames
     if isinstance(curve, str | os.PathLike):
         curve = read(curve)
-    if len(curve) == 0:
+    if not isinstance(curve, Iterable) or isinstance(curve, Mapping):
+        raise ArgumentError("curve", curve, "keyframes, the name of a file of them, a function, or an array")
+    points = list(curve)
+    if not points:
         raise ArgumentError("curve", curve, "at least one keyframe or number")
-    if hasattr(curve[0], "__len__"):
-        keyframes = _keyframes(curve)
+    if hasattr(points[0], "__len__"):
+        keyframes = _keyframes(points)
         return lambda n: keyframes(n * step), int(keyframes.times[-1] / step)
-    values = tuple(_number(value, f"as value {n}") for n, value in enumerate(curve))
+    values = tuple(_number(value, f"as value {n}") for n, value in enumerate(points))
     each: list[Easing] = ["linear"] * len(values)
     return Keyframes(tuple(map(Fraction, range(len(values)))), values, tuple(each)), len(values)
 

@@ -133,7 +133,7 @@ def check_options(
         dedupe = duplicates.THRESHOLD
     elif not isinstance(dedupe, int | float) or not 0 < dedupe <= 1:
         raise ArgumentError("dedupe", dedupe, "None, True or a threshold in (0, 1]")
-    if isinstance(max_gap, bool) or max_gap not in GAPS:
+    if type(max_gap) is not int or max_gap not in GAPS:
         raise ArgumentError("max_gap", max_gap, f"an integer from {GAPS[0]} to {GAPS[-1]}")
     streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
     if isinstance(streams, bool) or not isinstance(streams, int) or streams not in STREAMS:

@@ -60,10 +60,12 @@ def retime(
     clip = formats.check_clip(clip)
     if unit not in UNITS:
         raise ArgumentError("unit", unit, " or ".join(map(repr, UNITS)))
-    if shutter not in SAMPLES:
+    if type(shutter) is not int or shutter not in SAMPLES:
         raise ArgumentError("shutter", shutter, f"an odd number from {SAMPLES[0]} to {SAMPLES[-1]}")
-    if not 0 < shutter_angle <= 360:
+    if not isinstance(shutter_angle, int | float | Fraction) or not 0 < shutter_angle <= 360:
         raise ArgumentError("shutter_angle", shutter_angle, "degrees, above 0 and up to 360")
+    if fps_den is not None and fps_num is None:
+        raise ArgumentError("fps_den", fps_den, "only together with fps_num")
     rate = clip.fps if fps_num is None else timing.parse_rate(fps_num, fps_den)
     if not rate:
         raise ArgumentError("fps_num", fps_num, "the output's rate, as the clip has none")
@@ -79,8 +81,8 @@ def retime(
     end = codes.duration if seconds else Fraction(codes.frames)
     source_at, count = sampler(curve, 1 / rate if seconds else Fraction(1), int(codes.duration * rate))
     count = count if length is None else length
-    if count < 1:
-        raise ArgumentError("curve" if length is None else "length", count, "at least one output frame")
+    if type(count) is not int or not 1 <= count <= timing.LISTED:
+        raise ArgumentError("curve" if length is None else "length", count, f"1 to {timing.LISTED} output frames")
 
     def position(n: Fraction) -> Fraction:
         source = source_at(min(max(n, Fraction(0)), Fraction(count - 1)))

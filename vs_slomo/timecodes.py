@@ -20,7 +20,7 @@ from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from .errors import ArgumentError
-from .timing import NEAR, Timeline, Timing, read_rate
+from .timing import LISTED, NEAR, Timeline, Timing, read_rate
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Timecodes:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be shown."""
+        if self.unit <= 0:
+            raise ArgumentError("timecodes", f"ticks of {float(self.unit):g} s", "ticks that last")
         if len(self.ticks) < 2:
             raise ArgumentError("timecodes", "none", "a moment for every frame")
         if isinstance(self.ticks, range):
@@ -136,8 +138,9 @@ class Timecodes:
         """Return the timeline that shows every frame at its own moment, at a constant rate."""
         # The end is as uncertain as the moments that it was concluded from: three of them.
         length = math.floor((self.duration + 3 * self.rounding) * fps)
-        if length < 1:
-            raise ArgumentError("fps_num/fps_den", str(fps), f"a rate with a frame in {float(self.duration):.3f} s")
+        if not 1 <= length <= LISTED:
+            allowed = f"a rate with 1 to {LISTED} frames in {float(self.duration):.3f} s"
+            raise ArgumentError("fps_num/fps_den", str(fps), allowed)
         step, parts = fps.denominator * self.unit.denominator, fps.numerator * self.unit.numerator
         return Timeline(self.frames, tuple(self._position(n * step, parts) for n in range(length)))
 

@@ -20,6 +20,8 @@ from .errors import ArgumentError
 
 Factor = int | Fraction | float | str
 HALF = Fraction(1, 2)
+LISTED = 1 << 22
+"""Output frames that a timeline may have: each is listed when the script loads (19 hours at 60 fps)."""
 NEAR = Fraction(1, 1000)
 """Of the way between two frames: as near as this to a frame, a position that comes from a clock is that frame."""
 
