@@ -170,8 +170,14 @@ def test_debug_behind_an_action():
     ("arguments", "message"),
     [
         (["--multi", "4", "--fps", "60"], "argument --fps: not allowed with argument --multi"),
-        (["--fps", "fast"], "argument --fps: invalid"),
-        (["--fps", "60/0"], "60/0 divides by zero"),
+        *(
+            (
+                ["--fps", rate],
+                f"argument --fps: got '{rate}', allowed: frames a second, such as 60, 59.94 or 60000/1001",
+            )
+            for rate in ("fast", "60/0", "0", "-24", "nan")
+        ),
+        (["--scale", "half"], "argument --scale: got 'half', allowed: 1, 1/2, 1/4 or 1/8"),
         (["--audio", "keep"], "argument --audio: invalid choice: 'keep'"),
         (["--ffmpeg-options", "-tune 'film"], "argument --ffmpeg-options: invalid"),
         (["--source", "dgdec"], "argument --source: invalid choice: 'dgdec'"),

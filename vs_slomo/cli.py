@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from fractions import Fraction
 from importlib.metadata import version
@@ -49,8 +50,8 @@ def ratio(text: str) -> float:
     """Read "0.5" or "1/2"."""
     try:
         return float(read_number(text))
-    except ZeroDivisionError as error:
-        raise argparse.ArgumentTypeError(f"{text} divides by zero") from error
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"got {text!r}, allowed: 1, 1/2, 1/4 or 1/8") from None
 
 
 def add_weights(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -209,10 +210,10 @@ def factor(text: str) -> int | str:
 
 def frame_rate(text: str) -> Fraction:
     """Read a rate, as `timing.read_rate` does."""
-    try:
-        return read_rate(text)
-    except ZeroDivisionError as error:
-        raise argparse.ArgumentTypeError(f"{text} divides by zero") from error
+    with suppress(ValueError, ZeroDivisionError):
+        if (rate := read_rate(text)) > 0:
+            return rate
+    raise argparse.ArgumentTypeError(f"got {text!r}, allowed: frames a second, such as 60, 59.94 or 60000/1001")
 
 
 def graph_options(arguments: argparse.Namespace) -> dict[str, Any]:
