@@ -114,7 +114,7 @@ def held(data: Path) -> None:
     lasts = float(codes.lasts(longest)) * 1000
     print(f"\nFrame {longest} stands for {lasts:.0f} ms: mean change of luma, of 255, from frame to frame at 60 fps")
     for name, out in (
-        ("nearest frame (ffmpeg's fps filter)", sample(clip, fps_num=60, timecodes=codes)),
+        ("nearest frame", sample(clip, fps_num=60, timecodes=codes)),
         ("taken as constant, a factor", slomo(clip, fps_num=60)),
         ("slomo(timecodes=...)", slomo(clip, fps_num=60, timecodes=codes)),
     ):
