@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import re
 import shlex
 import signal
@@ -456,12 +457,62 @@ def run_compare(arguments: argparse.Namespace) -> None:
     print(output)
 
 
+def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
+    """`bench`: what a frame costs here."""
+    command = commands.add_parser(
+        "bench", help="time the networks, the frames and the first frame, beside the machine's limit and the plain way"
+    )
+    command.add_argument("--model", default="bundled", help="a model's name or file (default: bundled)")
+    command.add_argument("--size", default="1280x720", metavar="WxH", help="the picture's (default: 1280x720)")
+    command.add_argument("--multi", type=int, default=2, help="frames out for one frame in (default: 2)")
+    command.add_argument("--scale", help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's, or auto")
+    command.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
+    command.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
+    command.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
+    command.add_argument("--tile", type=int, metavar="N", help="the longest side of a tile (default: as memory holds)")
+    command.add_argument("--rounds", type=int, default=5, help="of which the median counts (default: 5)")
+    command.add_argument("--no-reference", action="store_true", help="leave the plain way out")
+    command.add_argument("--no-start", action="store_true", help="leave the first frame out")
+    command.add_argument("--json", action="store_true", help="print JSON, not a table")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="cost against resolution and factor, an SVG picture")
+    command.add_argument("--largest", type=int, default=2160, metavar="ROWS", help="of the plot (default: 2160)")
+    command.set_defaults(run=run_bench)
+
+
+def run_bench(arguments: argparse.Namespace) -> None:
+    """Measure and print."""
+    from . import bench
+    from .errors import ArgumentError
+    from .pairs import check_options
+
+    matched = re.fullmatch(r"(\d+)x(\d+)", arguments.size)
+    if not matched:
+        raise ArgumentError("size", arguments.size, "width and height, such as 1280x720")
+    size = int(matched[1]), int(matched[2])
+    for name, least in (("multi", 2), ("rounds", 1)):
+        if getattr(arguments, name) < least:
+            raise ArgumentError(name, getattr(arguments, name), f"an integer of at least {least}")
+    scale = arguments.scale if arguments.scale in (None, "auto") else ratio(arguments.scale)
+    options = {name: getattr(arguments, name) for name in ("model", "flow", "device", "precision", "tile")}
+    settings = check_options(size, scale=scale, **options).settings
+    result = bench.measure(settings, size, arguments.multi, rounds=arguments.rounds, plain=not arguments.no_reference)
+    starts = {}
+    if not arguments.no_start:
+        starts = {name: bench.start(settings, size, chosen=name == "later") for name in ("first", "later")}
+    swept = {}
+    if arguments.plot:
+        swept = bench.sweep(settings, rounds=arguments.rounds, largest=arguments.largest)
+        bench.plot(swept, arguments.plot, f"{result.model}, width {result.width}, scale {result.scale:g}")
+    print(bench.as_json(result, starts, swept) if arguments.json else bench.as_text(result, starts))
+
+
 ADD: tuple[Callable[[Commands[argparse.ArgumentParser]], None], ...] = (
     add_render,
     add_script,
     add_demo,
     add_evaluate,
     add_compare,
+    add_bench,
     add_train,
     add_weights,
 )
@@ -493,6 +544,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         arguments.run(arguments)
+        sys.stdout.flush()
     except SlomoError as error:
         if arguments.debug:
             raise
@@ -501,4 +553,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vs-slomo: stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read what is printed has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the exit
+        return 141
     return 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -42,13 +44,15 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SCALES = (1.0, 0.5, 0.25, 0.125)
 AUTO_PIXELS = 1 << 20
 """`scale="auto"` gives the networks no more pixels than this."""
-CACHE_BYTES = 256 << 20
+PASSED_BYTES = 128 << 20
+"""Of the networks' input, from one `give_back` to the next."""
+CACHE_BYTES = 128 << 20
 """For the flows of the pairs that a stream keeps."""
 FRAME_BYTES = 128 << 20
 """For the frames that are kept between one pair and the next."""
 CPU_BYTES = 2 << 30
 """What the networks may take on the CPU; on a device it is what is free there."""
-NUMBERS = 5.5
+NUMBERS = 10
 """That a network keeps at once for each pixel, as a multiple of its width (measured)."""
 
 
@@ -211,7 +215,7 @@ class Engine:
         side = settings.tile and max(SMALLEST, round(settings.tile * self.scale) // MULTIPLE * MULTIPLE)
         for name in ("flow_net", "interp_net"):
             setattr(self.model, name, Tiled(self._prepared(getattr(self.model, name)), side, self._room))
-        self.runs = 0
+        self.runs = self._passed = 0
         log.debug("engine: %s, loaded in %.2f s", settings, time.perf_counter() - start)
 
     def _prepared(self, net: UNet) -> torch.nn.Module:
@@ -250,6 +254,9 @@ class Engine:
         """
         with _lock:
             self.runs += 1
+            before, self._passed = self._passed, self._passed + rgb0.nbytes + rgb1.nbytes
+        if before // PASSED_BYTES < self._passed // PASSED_BYTES:
+            give_back()
         i0, i1 = (x.to(self.device, self.dtype) for x in (rgb0, rgb1))
         if self.flow == "unet":
             return Pair(i0, i1, self.model.flow(i0, i1))
@@ -297,6 +304,16 @@ def downloaded(tensor: Tensor) -> Tensor:
     host.copy_(tensor, non_blocking=True)
     torch.cuda.current_stream(tensor.device).synchronize()  # of this stream only: the others go on
     return host
+
+
+def give_back() -> None:
+    """Let glibc return to the system what it holds free.
+
+    Blocks that are aligned as torch's and the host's are leave holes that it does not fill again (its bug 14581).
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def dis_flow(gray0: np.ndarray, gray1: np.ndarray) -> Tensor:

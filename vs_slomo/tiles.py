@@ -82,11 +82,11 @@ def tile_size(height: int, width: int, side: int, pixels: float) -> tuple[int, i
     counts, sizes = [1, 1], [height, width]
     while max(sizes) > side or sizes[0] * sizes[1] > pixels:
         i = sizes.index(max(sizes))
+        if sizes[i] <= SMALLEST:
+            break
         counts[i] += 1
         smaller = -(-((height, width)[i] + (counts[i] - 1) * OVERLAP) // counts[i] // MULTIPLE) * MULTIPLE
-        if smaller < SMALLEST:
-            break
-        sizes[i] = smaller
+        sizes[i] = max(smaller, SMALLEST)
     return sizes[0], sizes[1]
 
 

@@ -1,0 +1,88 @@
+"""What makes the networks fast on CUDA: the same numbers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from vs_slomo.cuda import CORES, Graphed, Padded
+from vs_slomo.engine import Engine, FrameCache, Settings
+from vs_slomo.model import network_input
+from vs_slomo.unet import UNet
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(6, 4), (20, 5), (8, 8)])
+@pytest.mark.parametrize("last_activation", [False, True])
+def test_more_channels_change_nothing(inputs, outputs, last_activation):
+    torch.manual_seed(0)
+    net, x = UNet(inputs, outputs, 2, last_activation=last_activation), torch.rand(1, inputs, 32, 64)
+    expected = net(x)
+    padded = Padded(net)
+    assert net.conv1.weight.shape[1] % CORES == net.conv3.weight.shape[0] % CORES == 0
+    made = padded(x)
+    assert made.shape == expected.shape
+    assert torch.allclose(made, expected, atol=1e-6)
+
+
+@pytest.mark.cuda
+def test_a_recording_gives_what_the_network_does():
+    torch.manual_seed(0)
+    net = UNet(6, 4, 4).cuda()
+    graphed = Graphed(net)
+    for size in ((64, 96), (32, 32), (64, 96)):
+        x = torch.rand(1, 6, *size, device="cuda")
+        assert torch.allclose(graphed(x), net(x), atol=1e-4)
+    assert len(graphed.recorded) == 2
+
+
+@pytest.mark.cuda
+def test_recordings_side_by_side():
+    """Each stream has its own: what one thread computes does not reach another."""
+    torch.manual_seed(0)
+    net = UNet(6, 4, 4).cuda()
+    graphed, given = Graphed(net), torch.rand(8, 1, 6, 64, 64, device="cuda")
+    expected = [net(x) for x in given]
+
+    def work(k):
+        with torch.inference_mode(), torch.cuda.stream(torch.cuda.Stream()):
+            made = [graphed(given[k]) for _ in range(20)]
+            torch.cuda.current_stream().synchronize()
+        return made
+
+    with ThreadPoolExecutor(8) as pool:
+        for made, truth in zip(pool.map(work, range(8)), expected, strict=True):
+            assert all(torch.allclose(x, truth, atol=1e-4) for x in made)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 80), ("fp16", 45), ("bf16", 30)])
+def test_an_engine_gives_what_the_cpu_does(seeing_model, precision, least):
+    """In dB, of noise that has been smoothed."""
+    torch.manual_seed(0)
+    frames = torch.rand(2, 1, 3, 128, 192)
+    frames = torch.nn.functional.avg_pool2d(frames.flatten(0, 1), 9, 1, 4).unflatten(0, (2, 1))
+    made = []
+    for device, chosen in (("cpu", "fp32"), ("cuda", precision)):
+        engine = Engine(Settings(model=seeing_model, device=device, precision=chosen, scale=1.0, flow="unet"))
+        pair = engine.pair(*(network_input(x, 1) for x in frames))
+        made.append(engine.render(engine.motion(pair, 0.25), *frames, 1, 1))
+    error = (made[0] - made[1]).square().mean()
+    assert -10 * torch.log10(error) >= least
+
+
+@pytest.mark.cuda
+def test_frames_are_sent_once():
+    cache, read = FrameCache("cuda"), []
+    for _ in range(3):
+        x = cache.get("a", lambda: read.append(1) or torch.ones(8))
+        assert x.is_cuda
+        assert x.sum() == 8
+    assert len(read) == 1
