@@ -204,6 +204,16 @@ def test_rates_as_they_are_written(text, rate):
     assert frame_rate(text) == rate
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise")
+def test_whoever_reads_may_stop(video):
+    command = [sys.executable, "-m", "vs_slomo", "script", video]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False, env=os.environ)
+    os.close(write)
+    assert (done.returncode, b"Traceback" in done.stderr) == (141, False), done.stderr.decode()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise")
 def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
     long = media.picture(tmp_path / "long.mp4", seconds=200)

@@ -601,6 +601,16 @@ def test_the_script_says_what_was_asked(film, shifting_model):
     assert (made.start, made.duration, made.stretch) == (Fraction(1, 2), Fraction(1, 2), Fraction(5, 2))
 
 
+def test_the_script_runs_anywhere(film, shifting_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, file in (("film.mkv", film), ("m.safetensors", shifting_model), ("bundled", shifting_model)):
+        Path(name).symlink_to(file)
+    Path("curve.txt").write_text("0 0\n0.5 1\n")
+    made = graph("film.mkv", curve="curve.txt", model="m.safetensors").script
+    assert all(repr(str(tmp_path / name)) in made for name in ("film.mkv", "curve.txt", "m.safetensors"))
+    assert "model='bundled'" in graph("film.mkv", model="bundled").script  # a name goes before a file
+
+
 def test_the_script_converts_what_the_encoder_does_not_take(tmp_path, shifting_model):
     source_ = "testsrc2=size=66x50:rate=10:duration=0.3"
     media.run("-f", "lavfi", "-i", source_, "-pix_fmt", "gbrp10le", "-c:v", "ffv1", path := tmp_path / "rgb.mkv")

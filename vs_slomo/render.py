@@ -31,6 +31,7 @@ from .retiming import retime
 from .source import check_filter, open_container
 from .timecodes import Timecodes
 from .timing import parse_multi
+from .weights import installed
 
 log = logging.getLogger("vs_slomo")
 
@@ -135,6 +136,7 @@ def graph(
 ) -> Graph:
     """Return the clip that `render` encodes, and the script that makes it; no frame is made."""
     given = {name: value for name, value in interpolation.items() if value is not None}
+    given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
     function = slomo if "curve" not in given else retime
     for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
         raise ArgumentError(also, given[also], "not together with a curve")
@@ -185,6 +187,12 @@ def graph(
         duration=None if whole else codes.duration,
         stretch=stretch,
     )
+
+
+def absolute(value: Any) -> Any:
+    """Return the name of a file in full, as a script may run elsewhere; a model's own name, or no name, as it is."""
+    is_file = isinstance(value, str | os.PathLike) and value not in installed() and Path(value).is_file()
+    return str(Path(value).absolute()) if is_file else value
 
 
 def check_without_clip(function: Callable[..., vs.VideoNode], given: Mapping[str, Any]) -> None:
