@@ -134,7 +134,8 @@ def test_the_fastest_that_is_right(monkeypatch):
     assert fastest(layer, inputs_for(layer, 32, 32)) == "direct"
 
 
-def test_the_choice_is_kept(forgotten, monkeypatch):
+def test_the_choice_is_kept_and_announced(forgotten, monkeypatch, caplog):
+    convolution._announce.cache_clear()
     layer, chosen = Convolution(3, 4, 3), []
 
     def choose(layer, inputs):
@@ -152,6 +153,9 @@ def test_the_choice_is_kept(forgotten, monkeypatch):
     (stored,) = json.loads(forgotten.read_text()).values()
     assert stored == {"keep 3 to 4, 3x3, 16x24 float32": "toom-cook"}
     assert list(forgotten.parent.iterdir()) == [forgotten]
+    assert caplog.messages == [
+        "choosing the fastest convolutions for this machine: this takes longer once, for each size"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": {"keep 3 to 4, 3x3, 16x24 float32": "none"}}'])

@@ -267,6 +267,7 @@ class Fastest(nn.Module):
         with _lock:
             chosen = _choices().get(name)
             if chosen not in WAYS:
+                _announce()
                 chosen = _choices()[name] = fastest(layer, inputs)
                 _keep()
             log.debug("convolution: %s: %s", name, chosen)
@@ -321,6 +322,12 @@ def fastest(layer: Convolution, inputs: Sequence[Tensor]) -> str:
 # --- what was chosen, kept per machine --------------------------------------------------------------------
 
 _lock = threading.RLock()
+
+
+@cache
+def _announce() -> None:
+    """Say once why the first frame takes longer."""
+    log.warning("choosing the fastest convolutions for this machine: this takes longer once, for each size")
 
 
 @cache

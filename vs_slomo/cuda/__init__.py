@@ -61,7 +61,8 @@ class Graphed(nn.Module):
 
     def record(self, x: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the recording for such an input; where recording fails, the network itself."""
-        log.info("preparing the networks for %dx%d on %s", x.shape[-1], x.shape[-2], x.device)
+        if not self.recorded:
+            log.warning("preparing a network for %s: this takes longer once, for each size", x.device)
         given = x.clone()
         for _ in range(3):  # cuDNN chooses its algorithms, and allocates
             self.net(given)
