@@ -161,6 +161,12 @@ def test_the_shutter_does_not_reach_over_a_cut(made):
     assert [(f.props[cuts.PREV], f.props[cuts.NEXT]) for f in out.frames()] == [
         (0, 0), (0, 0), (0, 1), (1, 0), (0, 0), (0, 0),
     ]  # fmt: skip
+    fast = {"unit": "frames", "length": 2, "shutter": 9, "shutter_angle": 360}
+    for sc, whole in ((True, True), (False, False)):
+        light = [
+            float(np.asarray(f[0]).mean()) for f in made(clip, lambda n: 2 + n * Fraction(5, 2), sc=sc, **fast).frames()
+        ]
+        assert (light == [0, 1]) == whole
     mixed = made(clip, lambda n: n, unit="frames", length=6, shutter=9, shutter_angle=360, sc=False)
     assert 0 < float(np.asarray(mixed.get_frame(2)[0]).mean()) < 0.5
 
