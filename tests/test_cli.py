@@ -128,7 +128,7 @@ def test_errors_are_one_line(tmp_path, video, capsys):
     assert fails(capsys, "render", "no.mp4", "-o", out) == "vs-slomo: no.mp4: does not exist\n"
     assert "--output: got " in fails(capsys, "render", video, "-o", tmp_path / "no" / "x.mp4")
     assert "codec: got 'x268'" in fails(capsys, "render", video, "-o", out, "--codec", "x268")
-    assert "range: got '9:3'" in fails(capsys, "render", video, "-o", out, "--range", "9:3")
+    assert "--range: got '9:3'" in fails(capsys, "render", video, "-o", out, "--range", "9:3")
     assert "multi: got '1/2'" in fails(capsys, "render", video, "-o", out, "--multi", "1/2")
     assert "another file than the input" in fails(capsys, "render", video, "-o", video, "-y")
     assert not list(tmp_path.iterdir())

@@ -247,7 +247,8 @@ def test_an_ending_that_no_container_has(tmp_path, ending):
     [
         ({"multi": 0.5}, r"multi: got 0\.5"),
         ({"multi": 4, "fps_num": 60}, "multi: got 4, allowed: not together with a target rate"),
-        ({"span": "3:4s"}, 'range: got .* allowed: "A:B", both'),
+        ({"span": "3:4s"}, 'span: got .* allowed: "A:B", both'),
+        ({"span": 5}, 'span: got 5, allowed: "A:B", both'),
         ({"source": "dgdec"}, "source: got 'dgdec'"),
         ({"sc": "no"}, "sc: got 'no'"),
         ({"device": "tpu"}, "device: got 'tpu'"),
@@ -406,7 +407,7 @@ ENDS = '"A:B" with 0 <= A < B <= 48, or in seconds up to 2.0s'
 def test_bad_spans(text, allowed):
     with pytest.raises(ArgumentError) as error:
         parse_span(text, Timecodes.constant(48, Fraction(24)))
-    assert str(error.value) == f"range: got {text!r}, allowed: {allowed}"
+    assert str(error.value) == f"span: got {text!r}, allowed: {allowed}"
 
 
 # --- render -----------------------------------------------------------------------------------------------------------

@@ -523,7 +523,7 @@ def in_options(error: SlomoError, arguments: argparse.Namespace) -> str:
     """Return what an error says with the command's options for the arguments, and without Python's None."""
     if not isinstance(error, ArgumentError):
         return str(error)
-    name = "fps" if error.name.startswith("fps_") else error.name
+    name = {"fps_num": "fps", "fps_num/fps_den": "fps", "span": "range"}.get(error.name, error.name)
     option = f"--{name.replace('_', '-')}" if name in vars(arguments) and name not in NO_OPTIONS else name
     got = {None: "missing", True: "given"}.get(error.got) if isinstance(error.got, bool | None) else None
     allowed = re.sub(r"\bNone(,| or)( one of)? ", "", error.allowed)

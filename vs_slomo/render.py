@@ -230,7 +230,7 @@ def parse_span(text: str, codes: Timecodes) -> tuple[int, int]:
     first, last = (frame(end or str(default)) for end, default in zip(split_span(text), (0, codes.frames), strict=True))
     if not first < last <= codes.frames:
         lasts = f"{math.floor(codes.duration * 1000) / 1000}s"
-        raise ArgumentError("range", text, f'"A:B" with 0 <= A < B <= {codes.frames}, or in seconds up to {lasts}')
+        raise ArgumentError("span", text, f'"A:B" with 0 <= A < B <= {codes.frames}, or in seconds up to {lasts}')
     return first, last
 
 
@@ -238,9 +238,9 @@ def split_span(text: str) -> tuple[str, str]:
     """Return A and B of "A:B", both in frames or both in seconds. Raises ArgumentError."""
     number, moment = r"\d+", r"(?:0|\d*\.?\d+s)"  # 0 is the start in both
     for part in number, moment:
-        if found := re.fullmatch(f"({part})?:({part})?", text.replace(" ", "")):
+        if found := re.fullmatch(f"({part})?:({part})?", str(text).replace(" ", "")):
             return found[1] or "", found[2] or ""
-    raise ArgumentError("range", text, '"A:B", both frame numbers, as in "100:250", or both seconds, as in "1.5s:4s"')
+    raise ArgumentError("span", text, '"A:B", both frame numbers, as in "100:250", or both seconds, as in "1.5s:4s"')
 
 
 def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
