@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vs_slomo.convolution import accelerate
+from vs_slomo.convolution import Direct, Fastest, accelerate
 from vs_slomo.unet import UNet
 
 Run = Callable[[Tensor], Tensor]
@@ -73,6 +73,14 @@ def openvino(net: UNet, x: Tensor) -> Run:
     return lambda x: torch.from_numpy(np.array(run([x.numpy()])[0]))
 
 
+def direct(net: UNet) -> Run:
+    """Ours without any choice: weights laid out once, the activation in the same pass."""
+    run = ours(net)
+    for layer in [m for m in net.modules() if isinstance(m, Fastest)]:
+        layer.choose = lambda given, own=layer.layer: Direct(own, given[0].shape[-2:])
+    return run
+
+
 def ours(net: UNet) -> Run:
     accelerate(net)
     return net.to(memory_format=torch.channels_last)
@@ -80,7 +88,7 @@ def ours(net: UNet) -> Run:
 
 def ways(net: UNet, x: Tensor) -> Iterator[tuple[str, Run]]:
     """Yield what works here, each with a copy of the network."""
-    for make in (eager, channels_last, bfloat16, compiled, onnx_runtime, openvino, ours):
+    for make in (eager, channels_last, bfloat16, compiled, onnx_runtime, openvino, direct, ours):
         try:
             own = deepcopy(net)
             run = make(own, x) if make in (onnx_runtime, openvino) else make(own)

@@ -90,6 +90,17 @@ class Direct:
         return self.run(joined(self.before(inputs)))
 
 
+_kept = threading.local()
+
+
+def scratch(*counts: int) -> Sequence[Tensor]:
+    """Return arrays of so many numbers, in memory that this thread keeps for all layers."""
+    kept: Tensor | None = getattr(_kept, "memory", None)
+    if kept is None or len(kept) < sum(counts):
+        kept = _kept.memory = torch.empty(sum(counts))
+    return kept[: sum(counts)].split(counts)
+
+
 class ToomCook:
     """Along the rows by the algorithm of Toom and Cook (Winograd's F(6, k)), down the columns directly.
 
@@ -131,12 +142,14 @@ class ToomCook:
         inputs = self.before(given)
         (height, width), channels = inputs[0].shape[-2:], sum(x.shape[1] for x in inputs)
         step, n, tiles, edge = self.OUTPUTS, len(self.take), self.tiles, self.kernel // 2
-        # Memory for one band, used again by the next: fresh pages cost more than the arithmetic.
+        # Memory for one band, used again by the next and by the other layers: fresh pages cost more than arithmetic.
         tall = self.rows + 2 * edge
-        store = torch.zeros(tall * tiles * step * channels + (n - step) * channels)
-        lines = store[: tall * tiles * step * channels].view(tall, tiles * step, channels)
-        cut = store.as_strided((tall * tiles, n, channels), (step * channels, channels, 1))
-        seen, made = torch.empty(tall * tiles, n, channels), torch.empty(self.rows * tiles, step, self.channels)
+        parts = tall * tiles * step * channels, (n - step) * channels, tall * tiles * n * channels
+        lines, rest, seen, made = scratch(*parts, self.rows * tiles * step * self.channels)
+        cut = lines.as_strided((tall * tiles, n, channels), (step * channels, channels, 1))
+        lines = lines.view(tall, tiles * step, channels)
+        lines[:, :edge], lines[:, edge + width :], rest[:] = 0, 0, 0
+        seen, made = seen.view(tall * tiles, n, channels), made.view(self.rows * tiles, step, self.channels)
         take, put = self.take.expand(tall * tiles, n, n), self.put.expand(self.rows * tiles, step, n)
         out = torch.empty(1, height, width, self.channels)
         for top in range(0, height, self.rows):
@@ -192,7 +205,7 @@ class Folded:
         out_channels, in_channels = layer.weight.shape[:2]
         # The pixel left and the one right of the middle between two centres: which taps fall on which centre.
         taps = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]])
-        kernels = torch.einsum("pak,qbl,ockl->opqcab", taps, taps, layer.weight)
+        kernels = torch.einsum("pak,qbl,ockl->pqocab", taps, taps, layer.weight)
         self.small = packed(
             kernels.reshape(4 * out_channels, in_channels, 2, 2), None, (height + 2, width + 2), activate=False
         )
@@ -208,37 +221,20 @@ class Folded:
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Run it."""
         x = joined(inputs)
-        out = self.blur(F.pixel_shuffle(self.small(F.pad(x, (1, 1, 1, 1), mode="replicate")), 2))
+        # Four pixels' channels, one behind the other, to their places: row by row, two pixels at once.
+        four = self.small(F.pad(x, (1, 1, 1, 1), mode="replicate")).permute(0, 2, 3, 1)
+        _, height, width, channels = four.shape
+        rows = torch.stack(four.view(1, height, width, 2, channels // 2).unbind(3), dim=2)
+        out = self.blur(rows.view(1, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2))
         # The outermost rows and columns would see pixels doubled beyond the edge, where there must be zeros.
-        rows = enlarged(torch.cat((x[:, :, :2], x[:, :, -2:])))
-        out[:, :, 0], out[:, :, -1] = self.plain(rows[:1, :, :2])[0, :, 0], self.plain(rows[1:, :, -2:])[0, :, -1]
+        ends = enlarged(torch.cat((x[:, :, :2], x[:, :, -2:])))
+        out[:, :, 0], out[:, :, -1] = self.plain(ends[:1, :, :2])[0, :, 0], self.plain(ends[1:, :, -2:])[0, :, -1]
         columns = enlarged(torch.cat((x[..., :2], x[..., -2:])))
         out[..., 0], out[..., -1] = self.plain(columns[:1, ..., :2])[..., 0], self.plain(columns[1:, ..., -2:])[..., -1]
         return out
 
 
-class Nnpack:
-    """NNPACK's FFT and Winograd, made for AVX2."""
-
-    def __init__(self, layer: Convolution, size: Size) -> None:
-        # It must be asked before its first use: that initialises it.
-        if not torch._nnpack_available() or layer.weight.dtype != torch.float32:  # noqa: SLF001
-            raise NotImplementedError
-        self.before, _ = before(layer, size)
-        self.run = partial(
-            torch._nnpack_spatial_convolution,  # noqa: SLF001
-            weight=layer.weight.contiguous(),
-            bias=layer.bias,
-            padding=layer.kernel_size[0] // 2,
-        )
-
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """Run it."""
-        y = self.run(joined(self.before(inputs)).contiguous())
-        return F.leaky_relu_(y, SLOPE).contiguous(memory_format=NHWC)
-
-
-WAYS: dict[str, type[Way]] = {"direct": Direct, "toom-cook": ToomCook, "folded": Folded, "nnpack": Nnpack}
+WAYS: dict[str, type[Way]] = {"direct": Direct, "toom-cook": ToomCook, "folded": Folded}
 
 
 class Fastest(nn.Module):
@@ -282,8 +278,8 @@ def accelerate(model: nn.Module) -> None:
                 setattr(module, name, Fastest(child.requires_grad_(requires_grad=False)))
 
 
-TRIED_ROWS = 64
-"""As many rows are timed: enough to tell, whatever the picture's height."""
+TRIED_PIXELS = 1 << 18
+"""As many are timed: fewer stay in the processor's cache, which the whole picture does not."""
 ROUNDS = 6
 """The choice is kept for good, so other work on the machine should not decide it."""
 OUT_OF_IT = 1.5
@@ -294,7 +290,8 @@ TOLERANCE = 1e-3
 
 def fastest(layer: Convolution, inputs: Sequence[Tensor]) -> str:
     """Return the name of the fastest of WAYS, timed in turns; a way that fails or gives other numbers is left out."""
-    inputs = [torch.rand_like(x[:1, :, :TRIED_ROWS]).contiguous(memory_format=NHWC) for x in inputs]
+    rows = max(8, TRIED_PIXELS // inputs[0].shape[-1])
+    inputs = [torch.rand_like(x[:1, :, :rows]).contiguous(memory_format=NHWC) for x in inputs]
     expected: Tensor | None = None
     times: dict[str, float] = {}
     ready: dict[str, Way] = {}
