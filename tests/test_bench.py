@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import torch
+from conftest import python
 
 from vs_slomo import bench, cli
 from vs_slomo.engine import Settings
@@ -121,3 +122,16 @@ def test_the_plot(seeing_model, tmp_path, capsys, monkeypatch):
 def test_what_cannot_be_measured(option, value, text, capsys):
     assert cli.main(["bench", option, value]) != 0
     assert text in capsys.readouterr().err
+
+
+def test_memory_is_this_processes_own():
+    """Not what the parent had when it started this one."""
+    done = python(
+        """
+        import subprocess, sys
+        held = bytearray(600_000_000)
+        code = "from vs_slomo.bench import peak_memory; print(peak_memory())"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        """
+    )
+    assert 50 < float(done.stdout) < 600, done.stderr

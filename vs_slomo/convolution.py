@@ -14,7 +14,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -98,7 +98,7 @@ def scratch(*counts: int) -> Sequence[Tensor]:
     kept: Tensor | None = getattr(_kept, "memory", None)
     if kept is None or len(kept) < sum(counts):
         kept = _kept.memory = torch.empty(sum(counts))
-    return kept[: sum(counts)].split(counts)
+    return torch.split(kept[: sum(counts)], list(counts))
 
 
 class ToomCook:
