@@ -92,7 +92,7 @@ def tile_size(height: int, width: int, side: int, pixels: float) -> tuple[int, i
 
 def starts(length: int, tile: int) -> list[int]:
     """Return where the tiles of a row or a column begin: multiples of 32, as the network's own grid is."""
-    return [*range(0, length - tile, tile - OVERLAP), length - tile]
+    return [0] if length == tile else [*range(0, length - tile, tile - OVERLAP), length - tile]
 
 
 def out_of_memory(error: BaseException) -> bool:
