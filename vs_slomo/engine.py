@@ -46,7 +46,7 @@ AUTO_PIXELS = 1 << 20
 """`scale="auto"` gives the networks no more pixels than this."""
 PASSED_BYTES = 128 << 20
 """Of the networks' input, from one `give_back` to the next."""
-CACHE_BYTES = 128 << 20
+CACHE_BYTES = 256 << 20
 """For the flows of the pairs that a stream keeps."""
 FRAME_BYTES = 128 << 20
 """For the frames that are kept between one pair and the next."""
