@@ -31,6 +31,7 @@ from .model import Flows, Motion
 from .tiles import SMALLEST, Tiled
 from .unet import MULTIPLE, UNet
 from .warp import resize_field
+from .weights import FLOWS, SCALES
 
 log = logging.getLogger("vs_slomo")
 
@@ -39,9 +40,7 @@ log = logging.getLogger("vs_slomo")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 Precision = Literal["fp32", "fp16", "bf16"]
-FlowStage = Literal["unet", "dis"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-SCALES = (1.0, 0.5, 0.25, 0.125)
 AUTO_PIXELS = 1 << 20
 """`scale="auto"` gives the networks no more pixels than this."""
 PASSED_BYTES = 128 << 20
@@ -112,12 +111,12 @@ def check_tile(tile: int | None) -> int | None:
     return tile
 
 
-def check_flow(flow: str | None, native: str) -> FlowStage:
+def check_flow(flow: str | None, native: str) -> str:
     """Return the flow stage; None is what the model's metadata says. Raises ArgumentError."""
     flow = native if flow is None else flow
-    if flow not in get_args(FlowStage):
-        raise ArgumentError("flow", flow, f"None or one of {', '.join(get_args(FlowStage))}")
-    return flow  # type: ignore[return-value]
+    if flow not in FLOWS:
+        raise ArgumentError("flow", flow, f"None or one of {', '.join(FLOWS)}")
+    return flow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +127,7 @@ class Settings:
     device: str
     precision: Precision
     scale: float
-    flow: FlowStage
+    flow: str
     tile: int | None = None
 
     @property
