@@ -88,7 +88,8 @@ def luma(clip):
         ("f.mkv", "x264", vs.YUV422PS, "YUV422P10"),
         ("g.mkv", "ffv1", vs.YUV422P16, "YUV422P16"),
         ("h.mov", "prores", vs.YUV420P8, "YUV422P10"),
-        ("i.webm", "vp9", vs.YUV420P10, "YUV420P10"),
+        ("i.webm", None, vs.YUV420P10, "YUV420P10"),
+        ("k.mp4", None, vs.YUV444P8, "YUV444P8"),
         ("j.mp4", "x265", vs.YUV420P12, "YUV420P12"),
     ],
 )

@@ -183,7 +183,7 @@ def add_graph_options(command: argparse.ArgumentParser) -> None:
     curve.add_argument("--shutter-angle", type=float, metavar="DEG", help="how long the shutter is open (default: 180)")
     command.add_argument("--source", choices=("ffms2", "bs", "lsmas", "pyffms2"), help="the source filter")
     command.add_argument(
-        "--codec", default="x264", help="x264 (default), x265, av1, vp9, prores or an encoder of ffmpeg"
+        "--codec", help="x264 (default), x265, av1, vp9 (default in .webm), prores or an encoder of ffmpeg"
     )
     model = command.add_argument_group("interpolation")
     # Who comes from Super-SloMo's eval.py shall get as far as the message about --scale.

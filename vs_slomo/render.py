@@ -77,7 +77,7 @@ def render(
     source: str | None = None,
     span: str = ":",
     audio: Audio | None = None,
-    codec: str = "x264",
+    codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
     options: Sequence[str] = (),
@@ -109,6 +109,7 @@ def render(
         raise ArgumentError("audio", audio, "stretch or drop in slow motion, which lasts longer than its sound")
     if audio != "drop" and curve is not None:
         raise ArgumentError("audio", audio, "drop with a curve, which sound does not follow")
+    codec = codec or usual_codec(output)
     encoder_formats(codec)
     check_container(output, options)
     made = graph(input, source=source, span=span, codec=codec, **interpolation)
@@ -277,7 +278,7 @@ def encode(
     clip: vs.VideoNode,
     output: str | os.PathLike[str],
     *,
-    codec: str = "x264",
+    codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
     options: Sequence[str] = (),
@@ -292,7 +293,8 @@ def encode(
     location), sample aspect ratio and HDR10 metadata are those of its first frame.
 
     output: its ending chooses the container. An existing file is an error unless `overwrite`.
-    codec: "x264", "x265", "av1" (SVT-AV1), "vp9", "prores", or any encoder of the ffmpeg at hand.
+    codec: "x264", "x265", "av1" (SVT-AV1), "vp9", "prores", or any encoder of the ffmpeg at hand; None is
+        "vp9" in .webm, else "x264".
     crf, preset: the encoder's own; None is a crf of 18 with x264 and x265, and else the encoder's default.
     options: further output options for ffmpeg. tracks: what goes with the picture.
 
@@ -301,6 +303,7 @@ def encode(
     output = check_output(output, overwrite=overwrite)
     if clip.fps == 0:
         raise ArgumentError("clip", "no frame rate", "a clip with a rate (std.AssumeFPS)")
+    codec = codec or usual_codec(output)
     name, ending = encoder(codec), output.suffix.lower()
     check_container(output, options)
     pixel_format, conversion = encodable(clip, codec)
@@ -379,6 +382,11 @@ SEMI_PLANAR = {
     "p016le": "yuv420p16le",
 }
 """What hardware encoders take: the same numbers, U and V side by side."""
+
+
+def usual_codec(output: Path) -> str:
+    """Return the codec for an output where none is asked for: .webm holds no H.264."""
+    return "vp9" if output.suffix.lower() == ".webm" else "x264"
 
 
 def encoder(codec: str) -> str:

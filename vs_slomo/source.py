@@ -77,13 +77,13 @@ def open_container(file: Container, source: str | None = None) -> vs.VideoNode:
         try:
             clip = FILTERS[name](file)
         except Missing:
-            reasons.append(f"{name} is not installed")
+            reasons.append(f"{name} is not installed{BROUGHT_BY.get(name, '')}")
         except (vs.Error, SourceError) as error:
             reasons.append(f"{name}: {error}")
         else:
             log.info("%s: opened with %s", file.path.name, name)
             return displayed(clip, file, name)
-    raise SourceError(f"{file.path}: no source filter opens it: {'; '.join(reasons)} (extra: cli)")
+    raise SourceError(f"{file.path}: no source filter opens it: {'; '.join(reasons)}")
 
 
 def displayed(clip: vs.VideoNode, file: Container, name: str) -> vs.VideoNode:
@@ -212,3 +212,4 @@ FILTERS: dict[str, Callable[[Container], vs.VideoNode]] = {
     "pyffms2": open_pyffms2,
 }
 """In the order in which they are tried."""
+BROUGHT_BY = {"bs": " (extra: cli)", "lsmas": " (extra: cli)", "pyffms2": " (extra: ffms2)"}
