@@ -177,7 +177,7 @@ def test_debug_behind_an_action():
             )
             for rate in ("fast", "60/0", "0", "-24", "nan")
         ),
-        (["--scale", "half"], "argument --scale: got 'half', allowed: 1, 1/2, 1/4 or 1/8"),
+        (["--scale", "half"], "argument --scale: got 'half', allowed: 1, 1/2, 1/4, 1/8 or auto"),
         (["--audio", "keep"], "argument --audio: invalid choice: 'keep'"),
         (["--ffmpeg-options", "-tune 'film"], "argument --ffmpeg-options: invalid"),
         (["--source", "dgdec"], "argument --source: invalid choice: 'dgdec'"),

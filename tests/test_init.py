@@ -16,6 +16,11 @@ def test_names_are_functions_whatever_was_imported_first(first):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_all_names_are_offered():
+    code = "import vs_slomo; assert set(vs_slomo.__all__) <= set(dir(vs_slomo))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_other_names_are_an_error():
     with pytest.raises(AttributeError, match="module 'vs_slomo' has no attribute 'slow'"):
         vs_slomo.slow  # noqa: B018

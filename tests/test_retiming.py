@@ -12,6 +12,7 @@ import vapoursynth as vs
 from clips import convert, counting, distance, from_pictures, moving, picture, planes, same
 
 from vs_slomo import cuts
+from vs_slomo.compositing import motion
 from vs_slomo.durations import duration, timed
 from vs_slomo.errors import ArgumentError
 from vs_slomo.filter import slomo
@@ -297,3 +298,12 @@ def test_after_slomo_a_cut_is_where_slomo_says(made, shifting_model):
     out = made(doubled, [4, 4.5, 5, 5.25, 5.5, 5.75, 6, 5.5], unit="frames")
     assert [float(np.asarray(f[0]).mean()) for f in out.frames()] == [0, 0, 0, 0, 0, 1, 1, 0]
     assert [f.props[cuts.NEXT] for f in out.frames()] == [0, 0, 0, 0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["debug", "multi", "foo"])
+def test_an_option_that_it_does_not_have(name):
+    clip = vs.core.std.BlankClip(width=32, height=32, format=vs.YUV420P8, length=2, keep=True)
+    with pytest.raises(TypeError, match=rf"^retime\(\) got an unexpected keyword argument '{name}'$"):
+        retime(clip, [(0, 0), (1, 1)], **{name: 1})
+    with pytest.raises(TypeError, match=rf"^motion\(\) got an unexpected keyword argument '{name}'$"):
+        motion(clip, **{name: 1})

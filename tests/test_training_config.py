@@ -8,6 +8,7 @@ import pytest
 
 from vs_slomo.errors import ArgumentError
 from vs_slomo.training.config import Config, Stage, Weights, load_config
+from vs_slomo.weights import read_info
 
 
 def load(tmp_path: Path, text: str) -> Config:
@@ -72,3 +73,13 @@ def test_what_is_wrong_is_named(tmp_path, text, message):
 def test_no_file(tmp_path):
     with pytest.raises(ArgumentError, match=r"config: got .*none\.toml"):
         load_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[1].glob("examples/training/*.toml")), ids=lambda p: p.stem
+)
+def test_the_examples_start(path):
+    """They are read, and go on from a model that is as wide or half as wide."""
+    config = load_config(path)
+    if config.start:
+        assert config.width in {n * read_info(config.start).width for n in (1, 2)}

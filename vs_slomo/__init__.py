@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -27,12 +28,20 @@ WHERE = {
 }
 """Functions that live in a module of another name."""
 
+# vspipe shows all that loggers let through; the command's --debug asks for more.
+logging.getLogger("vs_slomo").setLevel(logging.INFO)
+
 
 def __getattr__(name: str) -> object:
     """Load a function's module with its first use: `import vs_slomo` loads neither torch nor VapourSynth."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{WHERE.get(name, name)}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """Return what completion offers: also what is not loaded yet."""
+    return sorted({*globals(), *__all__})
 
 
 class Package(ModuleType):

@@ -52,7 +52,7 @@ def ratio(text: str) -> float:
     try:
         return float(read_number(text))
     except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"got {text!r}, allowed: 1, 1/2, 1/4 or 1/8") from None
+        raise argparse.ArgumentTypeError(f"got {text!r}, allowed: 1, 1/2, 1/4, 1/8 or auto") from None
 
 
 def add_weights(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -465,7 +465,7 @@ def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
     command.add_argument("--model", default="bundled", help="a model's name or file (default: bundled)")
     command.add_argument("--size", default="1280x720", metavar="WxH", help="the picture's (default: 1280x720)")
     command.add_argument("--multi", type=int, default=2, help="frames out for one frame in (default: 2)")
-    command.add_argument("--scale", help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's, or auto")
+    command.add_argument("--scale", type=resolution, help="the networks' resolution, as for render")
     command.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
     command.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
     command.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
@@ -486,23 +486,27 @@ def run_bench(arguments: argparse.Namespace) -> None:
     from .pairs import check_options
 
     matched = re.fullmatch(r"(\d+)x(\d+)", arguments.size)
-    if not matched:
-        raise ArgumentError("size", arguments.size, "width and height, such as 1280x720")
-    size = int(matched[1]), int(matched[2])
-    for name, least in (("multi", 2), ("rounds", 1)):
-        if getattr(arguments, name) < least:
-            raise ArgumentError(name, getattr(arguments, name), f"an integer of at least {least}")
-    scale = arguments.scale if arguments.scale in (None, "auto") else ratio(arguments.scale)
-    options = {name: getattr(arguments, name) for name in ("model", "flow", "device", "precision", "tile")}
-    settings = check_options(size, scale=scale, **options).settings
+    size = (int(matched[1]), int(matched[2])) if matched else (0, 0)
+    if not all(side in bench.SIDES for side in size):
+        raise ArgumentError(
+            "size", arguments.size, f"such as 1280x720, each from {bench.SIDES[0]} to {bench.SIDES[-1]} pixels"
+        )
+    for name, allowed in (("multi", range(2, 257)), ("rounds", range(1, 1001)), ("largest", bench.SIDES)):
+        if getattr(arguments, name) not in allowed:
+            raise ArgumentError(name, getattr(arguments, name), f"an integer from {allowed[0]} to {allowed[-1]}")
+    plot = arguments.plot
+    if plot and not (plot.suffix == ".svg" and plot.parent.is_dir()):
+        raise ArgumentError("plot", str(plot), "a file that ends in .svg, in a folder that is there")
+    options = {name: getattr(arguments, name) for name in ("model", "scale", "flow", "device", "precision", "tile")}
+    settings = check_options(size, **options).settings
     result = bench.measure(settings, size, arguments.multi, rounds=arguments.rounds, plain=not arguments.no_reference)
     starts = {}
     if not arguments.no_start:
         starts = {name: bench.start(settings, size, chosen=name == "later") for name in ("first", "later")}
     swept = {}
-    if arguments.plot:
+    if plot:
         swept = bench.sweep(settings, rounds=arguments.rounds, largest=arguments.largest)
-        bench.plot(swept, arguments.plot, f"{result.model}, width {result.width}, scale {result.scale:g}")
+        bench.plot(swept, plot, f"{result.model}, width {result.width}, scale {result.scale:g}")
     print(bench.as_json(result, starts, swept) if arguments.json else bench.as_text(result, starts))
 
 
@@ -539,9 +543,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; an error of ours is one line on stderr and exit status 1."""
     arguments = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: whoever waits cleans up
-    logging.basicConfig(
-        stream=sys.stderr, format="%(message)s", level=logging.DEBUG if arguments.debug else logging.INFO
-    )
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
+    if arguments.debug:
+        logging.getLogger("vs_slomo").setLevel(logging.DEBUG)
     try:
         arguments.run(arguments)
         sys.stdout.flush()

@@ -17,7 +17,7 @@ from . import cuts, durations, formats, frames
 from .engine import Pair
 from .errors import ArgumentError
 from .model import Flows
-from .pairs import Moment, Options, Pairs, check_options, feed
+from .pairs import Moment, Options, Pairs, check_names, check_options, feed
 from .timing import Times, Timing
 from .warp import backwarp, pixel_grid, resize_field
 
@@ -55,11 +55,13 @@ def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **o
     """Return what moves from frame to frame, as clips of the same size and length.
 
     t: the moment between both frames, in (0, 1), at which `visibility` is. span: pixels of flow that have their full
-    colour in `view`; None is a fortieth of the width. options: those of `filter.slomo` from `model` on.
+    colour in `view`; None is a fortieth of the width. options: those of `filter.slomo` from `model` on, without
+    `debug`.
 
     Flow and masks cost one run of the flow network for each pair, `visibility` one of the second network more.
     Raises ArgumentError, FormatError or WeightsError when the script loads.
     """
+    check_names("motion", options)
     clip = formats.check_clip(clip)
     if not isinstance(t, int | float | Fraction) or not 0 < t < 1:
         raise ArgumentError("t", t, "a number in (0, 1)")

@@ -8,8 +8,10 @@ clip, k, k+1 +- native planes, untouched -------------------------+
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, partial
@@ -152,6 +154,13 @@ def check_options(
         matrix=formats.check_matrix(matrix),
         range=range,
     )
+
+
+def check_names(function: str, options: Iterable[str]) -> None:
+    """Raise TypeError, as Python itself does, where a function is given options that `check_options` does not know."""
+    for name in options:
+        if name not in inspect.signature(check_options).parameters:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
 class Moment(NamedTuple):

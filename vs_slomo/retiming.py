@@ -13,7 +13,7 @@ from .curves import Curve, sampler
 from .errors import ArgumentError
 from .filter import interleave
 from .frames import select
-from .pairs import check_options
+from .pairs import check_names, check_options
 from .timecodes import Timecodes, load
 
 UNITS = ("seconds", "frames")
@@ -49,7 +49,7 @@ def retime(
     shutter: how many moments, an odd number up to 31, are averaged for each frame while the shutter is open, in the
         clip's own values; not across a cut.
     shutter_angle: how long it is open around a frame's moment, in degrees: 360 is from frame to frame.
-    options: those of `filter.slomo` from `model` on.
+    options: those of `filter.slomo` from `model` on, without `debug`.
 
     Source frames for an output frame: 2; with a shutter that passes s of them while it is open, s + 2 (s rounded up),
     and never more than 2 · shutter. To know of cuts, the pairs that a step crosses are compared, in thumbnails, up
@@ -57,6 +57,7 @@ def retime(
 
     Raises ArgumentError, FormatError or WeightsError when the script loads.
     """
+    check_names("retime", options)
     clip = formats.check_clip(clip)
     if unit not in UNITS:
         raise ArgumentError("unit", unit, " or ".join(map(repr, UNITS)))
