@@ -249,11 +249,21 @@ def test_alpha_is_mixed_too():
 @by_method
 def test_arguments_are_checked_when_the_script_loads(method):
     clip, requests = counting(moving())
-    for name, value in (("multi", 0.5), ("fps_num", 0), ("fps_num", 1), ("sc_threshold", 1.5), ("fps_den", 2)):
+    for name, value in (
+        ("multi", 0.5),
+        ("fps_num", 0),
+        ("fps_num", 1),
+        ("sc_threshold", 1.5),
+        ("fps_den", 2),
+        ("sc", "x"),
+    ):
         with pytest.raises(ArgumentError, match=name):
             method(clip, **{name: value})
     with pytest.raises(TypeError, match="shutter"):
         method(clip, shutter=3)
+    for own, option in ((baselines.blend, "linear"), (baselines.flow, "occlusion")):
+        with pytest.raises(ArgumentError, match=f"{option}: got 'x', allowed: True or False"):
+            own(clip, **{option: "x"})
     with pytest.raises(FormatError, match="16x16"):
         method(core.std.BlankClip(width=8, height=8))
     assert requests == []

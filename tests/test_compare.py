@@ -136,8 +136,9 @@ def test_the_middle_is_taken():
 def test_arguments(run, tmp_path):
     for options, text in (
         ({"names": ["rife"]}, "methods"),
-        ({"span": "0:2"}, "range: got '2 frames', allowed: at least 3"),
+        ({"span": "0:2"}, "span: got '2 frames', allowed: at least 3"),
         ({"pictures": 0}, "pictures"),
+        ({"max_size": 0}, "max_size: got 0, allowed: an integer of at least 64"),
     ):
         with pytest.raises(ArgumentError, match=text):
             run(**options)

@@ -28,6 +28,7 @@ from .filter import fill, multiplied, picked
 from .frames import along, following
 from .light import from_light, to_light
 from .model import Flows, Motion, flows_at
+from .pairs import check_switch
 from .timecodes import Timecodes
 from .timing import HALF, Factor, Times
 from .warp import backwarp, resize_field
@@ -56,6 +57,7 @@ def blend(clip: vs.VideoNode, multi: Factor = 2, *, linear: bool = False, **comm
         rule of `formats.rgb_matrix`. Alpha is mixed as it is.
     """
     clip = formats.check_clip(clip)
+    check_switch("linear", linear)
     if not linear:
         return spread(clip, (), mixture, multi, **common)
     return spread(clip, [formats.network_clip(clip, 1, half=False, range_in=None)], mixed_light, multi, **common)
@@ -83,6 +85,7 @@ def flow(clip: vs.VideoNode, multi: Factor = 2, *, occlusion: bool = True, **com
     warp counts less where its flow there and back does not return. Without it, both count one half everywhere.
     """
     clip = formats.check_clip(clip)
+    check_switch("occlusion", occlusion)
     return spread(clip, [formats.gray_clip(clip)], Classical(occlusion=occlusion), multi, **common)
 
 
@@ -109,7 +112,8 @@ def spread(
     output, of which it sees frame n. Raises ArgumentError and FormatError.
     """
     clip = formats.check_clip(clip)
-    if not 0 <= sc_threshold <= 1:
+    check_switch("sc", sc)
+    if not isinstance(sc_threshold, int | float) or not 0 <= sc_threshold <= 1:
         raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
     cut = cuts.detect(clip, sc_threshold) if sc else None
 

@@ -46,6 +46,8 @@ log = logging.getLogger("vs_slomo")
 
 SPAN = 49
 """Frames, from the middle of the video, that are taken where nothing else is said."""
+SMALLEST = 64
+"""Of what videos are shrunk to, in pixels of the longer side: some methods see nothing in less."""
 GAIN = 8
 """How much differences are amplified to be seen."""
 WIDEST = 1280
@@ -89,15 +91,16 @@ def compare(
     output = check_output(output, overwrite=overwrite)
     if output.suffix.lower() not in (".html", ".htm"):
         raise ArgumentError("output", str(output), "an .html file")
-    if pictures < 1:
-        raise ArgumentError("pictures", pictures, "an integer of at least 1")
+    for name, value, least in (("pictures", pictures, 1), ("max_size", max_size, SMALLEST)):
+        if value is not None and value < least:
+            raise ArgumentError(name, value, f"an integer of at least {least}")
     chosen = methods(names, **options)
     video = open_source(input, source)
     first, last = middle(video.num_frames)
     if span is not None:
         first, last = parse_span(span, Timecodes.constant(video.num_frames, video.fps))
     if last - first < 3:
-        raise ArgumentError("range", f"{last - first} frames", "at least 3")
+        raise ArgumentError("span", f"{last - first} frames", "at least 3")
     whole = in_memory(shrunk(video[first : last - (last - first + 1) % 2], max_size))
     thinned = whole[::2]
     cut = [bool(f.props[cuts.NEXT]) for f in cuts.detect(whole).frames(close=True)]

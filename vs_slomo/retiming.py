@@ -83,7 +83,8 @@ def retime(
     source_at, count = sampler(curve, 1 / rate if seconds else Fraction(1), int(codes.duration * rate))
     count = count if length is None else length
     if type(count) is not int or not 1 <= count <= timing.LISTED:
-        raise ArgumentError("curve" if length is None else "length", count, f"1 to {timing.LISTED} output frames")
+        name, got = ("length", count) if length is not None else ("curve", f"one of {count} output frames")
+        raise ArgumentError(name, got, f"1 to {timing.LISTED} output frames")
 
     def position(n: Fraction) -> Fraction:
         source = source_at(min(max(n, Fraction(0)), Fraction(count - 1)))
