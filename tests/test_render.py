@@ -297,7 +297,7 @@ def never(n, f):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("x.webm", {}, "Only VP8 or VP9 or AV1 video"),
+        ("x.webm", {"codec": "x264"}, "Only VP8 or VP9 or AV1 video"),
         ("x.mp4", {"preset": "hasty"}, "preset"),
         ("x.mp4", {"options": ["-no_such_option", "1"]}, "no_such_option"),
     ],

@@ -50,7 +50,7 @@ def test_a_run_in_a_folder(tmp_path):
     loaded = load_config(target / "config.toml")
     assert loaded.stage == config.stage
     assert (loaded.data, loaded.validation, loaded.photos, loaded.run) == ("train", "validation", "photos", "run")
-    assert weights.read_info(target / loaded.start).width == 8
+    assert weights.read_info(target / loaded.start).width == weights.read_info("bundled").width
     assert (target / "photos" / "one.webp").exists()
     with pytest.raises(ArgumentError, match=r"pack: got .*pack', allowed: a folder that is not there yet"):
         pack_run(config, target, megabytes=20)
