@@ -101,14 +101,15 @@ def _saved(model: SuperSloMo, path: Path) -> Path:
     return path
 
 
+def settings_for(model: Path, **options: object) -> Settings:
+    """Single precision on the CPU, at full resolution, by the flow network."""
+    return Settings(**{"model": model, "device": "cpu", "precision": "fp32", "scale": 1.0, "flow": "unet"} | options)
+
+
 @pytest.fixture(scope="session")
 def engine_of():
     """Return the engine that clips of these options share, loaded and kept: its `runs` counts the flows."""
-    return cache(
-        lambda model, scale=1.0, flow="unet": shared_engine(
-            Settings(model=model, device="cpu", precision="fp32", scale=scale, flow=flow)
-        )
-    )
+    return cache(lambda model, scale=1.0, **options: shared_engine(settings_for(model, scale=scale, **options)))
 
 
 def python(code: str, *args: object, timeout: float = 200) -> subprocess.CompletedProcess[str]:

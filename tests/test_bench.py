@@ -8,16 +8,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import torch
-from conftest import python
+from conftest import python, settings_for
 
 from vs_slomo import bench, cli
-from vs_slomo.engine import Settings
 from vs_slomo.errors import SlomoError
 from vs_slomo.weights import load
-
-
-def settings_for(model, **options):
-    return Settings(**{"model": model, "device": "cpu", "precision": "fp32", "scale": 1.0, "flow": "unet"} | options)
 
 
 @pytest.mark.parametrize("options", [{}, {"scale": 0.5}, {"flow": "dis"}, {"precision": "bf16"}])

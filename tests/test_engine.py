@@ -11,7 +11,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from conftest import SHIFT
+from conftest import SHIFT, settings_for
 
 from vs_slomo import weights
 from vs_slomo.engine import (
@@ -20,7 +20,6 @@ from vs_slomo.engine import (
     Engine,
     Pair,
     PairCache,
-    Settings,
     check_device,
     check_flow,
     check_precision,
@@ -30,10 +29,6 @@ from vs_slomo.engine import (
 )
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model import network_input
-
-
-def settings_for(model, **options):
-    return Settings(**{"model": model, "device": "cpu", "precision": "fp32", "scale": 1.0, "flow": "unet"} | options)
 
 
 def textured(height, width, x=0, y=0):

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from . import cuts, formats, frames
 from .engine import PairCache, dis_flow
-from .errors import ArgumentError, SlomoError
+from .errors import SlomoError
 from .filter import fill, multiplied, picked
 from .frames import along, following
 from .light import from_light, to_light
@@ -113,8 +113,7 @@ def spread(
     """
     clip = formats.check_clip(clip)
     check_switch("sc", sc)
-    if not isinstance(sc_threshold, int | float) or not 0 <= sc_threshold <= 1:
-        raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
+    cuts.check_threshold(sc_threshold)
     cut = cuts.detect(clip, sc_threshold) if sc else None
 
     def made(times: Times) -> vs.VideoNode:

@@ -5,6 +5,7 @@ All that is compared is timed in turns, in one run, and given as a median, so th
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -128,9 +129,9 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
     def found() -> object:
         return engine.pair(seen[0], seen[1], gray)
 
-    def made() -> object:
-        ratios = [(x, y) for _, x, y in frames.plane_groups(clip.format)]
+    ratios = [(x, y) for _, x, y in frames.plane_groups(clip.format)]
 
+    def made() -> object:
         def all_of_them() -> None:
             for t in times:
                 motion = engine.motion(pair, t)
@@ -148,10 +149,10 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
     if device.type == "cpu":
         works["product"] = _product_by_convolution(engine.dtype)
     first = slomo(clip, multi, sc=False, **_options(settings))
-    chain = iter(range(1, 1 << 30))
+    turns = itertools.count(1)
 
     def host() -> None:
-        k = next(chain) % (clip.num_frames - 1)
+        k = next(turns) % (clip.num_frames - 1)
         for n in range(k * multi + 1, (k + 1) * multi):
             first.get_frame(n)
 
@@ -168,7 +169,8 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
     multiplied = _flops(info.width, seen[0])
     by_flow, by_interp = (0.0 if settings.flow == "dis" else multiplied[0]), multiplied[1]
     product = 2 * PRODUCT[device.type] ** 3
-    each = ms["pair"] / (multi - 1) + ms["frames"] / (multi - 1)
+    frame, chain = ms["frames"] / (multi - 1), ms["chain"] / (multi - 1)
+    each = ms["pair"] / (multi - 1) + frame
     plainly = ms["reference"] / (multi - 1) if plain else None
     return Result(
         device=name_of(device),
@@ -182,14 +184,14 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
         ceiling=product / min(ms["ceiling"], ms.get("product", ms["ceiling"])) / 1e6,
         copy=2 * COPIED / ms["copy"] / 1e6,
         pair=ms["pair"],
-        frame=ms["frames"] / (multi - 1),
+        frame=frame,
         networks=networks,
         rate=(by_flow + by_interp * (multi - 1)) / (networks * (ms["pair"] + ms["frames"])) / 1e6,
         reference=plainly,
         ratio=plainly and plainly / each,
         difference=difference,
-        chain=ms["chain"] / (multi - 1),
-        host=ms["chain"] / (multi - 1) - each,
+        chain=chain,
+        host=chain - each,
     )
 
 
@@ -208,16 +210,17 @@ def interleaved(works: Mapping[str, Callable[[], object]], rounds: int, device: 
 
 def moving(width: int, height: int, length: int = 9) -> vs.VideoNode:
     """Return a clip, YUV420P8, of clouds that move to the right and down; its frames are there already."""
-    torch.manual_seed(0)
     blank = vs.core.std.BlankClip(width=width, height=height, format=vs.YUV420P8, length=length, keep=True)
+    clouds = []
+    for p, plane in enumerate(blank.get_frame(0)):
+        rows, columns = np.asarray(plane).shape
+        coarse = torch.rand(1, 1, rows // 8 + 8, columns // 8 + 8, generator=torch.Generator().manual_seed(p))
+        clouds.append(F.interpolate(coarse, scale_factor=8, mode="bicubic")[0, 0].clamp(0, 1))
     made = []
     for n in range(length):
         frame = blank.get_frame(0).copy()
-        for p in range(3):
-            target = np.asarray(frame[p])
-            coarse = torch.rand(1, 1, *(x // 8 + 8 for x in target.shape), generator=torch.Generator().manual_seed(p))
-            cloud = F.interpolate(coarse, scale_factor=8, mode="bicubic")[0, 0].clamp(0, 1)
-            shift = n * (3 if p == 0 else 1)
+        for p, cloud in enumerate(clouds):
+            target, shift = np.asarray(frame[p]), n * (3 if p == 0 else 1)
             target[...] = (16 + 219 * cloud.roll((shift, 2 * shift), (0, 1)))[: target.shape[0], : target.shape[1]]
         made.append(frame)
     return blank.std.ModifyFrame(blank, lambda n, f: made[n])  # noqa: ARG005  # the host's names

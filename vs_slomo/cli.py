@@ -47,12 +47,12 @@ def add_debug(command: argparse.ArgumentParser) -> None:
     )
 
 
-def ratio(text: str) -> float:
+def ratio(text: str, allowed: str = "1, 1/2, 1/4 or 1/8") -> float:
     """Read "0.5" or "1/2"."""
     try:
         return float(read_number(text))
     except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"got {text!r}, allowed: 1, 1/2, 1/4, 1/8 or auto") from None
+        raise argparse.ArgumentTypeError(f"got {text!r}, allowed: {allowed}") from None
 
 
 def add_weights(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -187,13 +187,8 @@ def add_graph_options(command: argparse.ArgumentParser) -> None:
     )
     model = command.add_argument_group("interpolation")
     # Who comes from Super-SloMo's eval.py shall get as far as the message about --scale.
-    model.add_argument("--model", "--checkpoint", help="a model's name or file (default: bundled)")
-    model.add_argument(
-        "--scale", type=resolution, help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's, or auto"
-    )
-    model.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
-    model.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
-    model.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
+    model.add_argument("--model", "--checkpoint", **MODEL_OPTIONS["model"])
+    add_model_options(model, "scale", "flow", "device", "precision")
     model.add_argument("--no-sc", dest="sc", action="store_false", help="interpolate across scene cuts too")
     model.add_argument("--sc-threshold", type=float, metavar="X", help="of the scene detection, in [0, 1]")
     model.add_argument("--num-streams", type=int, metavar="N", help="how many new frames may be under way at once")
@@ -201,7 +196,23 @@ def add_graph_options(command: argparse.ArgumentParser) -> None:
 
 def resolution(text: str) -> float | str:
     """Read what `ratio` reads, or "auto"."""
-    return text if text == "auto" else ratio(text)
+    return text if text == "auto" else ratio(text, "1, 1/2, 1/4, 1/8 or auto")
+
+
+MODEL_OPTIONS: dict[str, dict[str, Any]] = {
+    "model": {"help": "a model's name or file (default: bundled)"},
+    "scale": {"type": resolution, "help": "the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's, or auto"},
+    "flow": {"choices": ("unet", "dis"), "help": "the flow stage (default: the model's)"},
+    "device": {"help": "cuda, cuda:1, xpu, mps or cpu (default: the first there is)"},
+    "precision": {"choices": ("fp32", "fp16", "bf16"), "help": "of the networks"},
+}
+"""What several commands say of the model."""
+
+
+def add_model_options(command: argparse._ActionsContainer, *names: str) -> None:
+    """Add those of MODEL_OPTIONS, to a parser or a group."""
+    for name in names:
+        command.add_argument(f"--{name}", **MODEL_OPTIONS[name])
 
 
 def factor(text: str) -> int | str:
@@ -268,9 +279,7 @@ def add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
     command.add_argument("-o", "--output", metavar="FILE", help=f"the video to write (default: {DEMO}, replaced)")
     command.add_argument("--multi", type=int, default=4, metavar="N", help="how many times as many frames (default: 4)")
     command.add_argument("--frames", type=int, default=24, metavar="N", help="source frames (default: 24)")
-    command.add_argument("--model", help="a model's name or file (default: bundled)")
-    command.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
-    command.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
+    add_model_options(command, "model", "flow", "device")
     command.set_defaults(run=run_demo)
 
 
@@ -379,10 +388,8 @@ def add_evaluate(commands: Commands[argparse.ArgumentParser]) -> None:
 def add_comparison_options(command: argparse.ArgumentParser) -> None:
     """Options that say what is compared."""
     command.add_argument("--methods", metavar="A,B", help="in this order (default: all; docs/evaluation.md names them)")
-    command.add_argument("--model", help="a model's name or file (default: bundled)")
     command.add_argument("--scale", type=ratio, help="the networks' resolution: 1, 1/2, 1/4 or 1/8 of the picture's")
-    command.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
-    command.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
+    add_model_options(command, "model", "device", "precision")
 
 
 def comparison_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -462,13 +469,9 @@ def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "bench", help="time the networks, the frames and the first frame, beside the machine's limit and the plain way"
     )
-    command.add_argument("--model", default="bundled", help="a model's name or file (default: bundled)")
     command.add_argument("--size", default="1280x720", metavar="WxH", help="the picture's (default: 1280x720)")
     command.add_argument("--multi", type=int, default=2, help="frames out for one frame in (default: 2)")
-    command.add_argument("--scale", type=resolution, help="the networks' resolution, as for render")
-    command.add_argument("--flow", choices=("unet", "dis"), help="the flow stage (default: the model's)")
-    command.add_argument("--device", help="cuda, cuda:1, xpu, mps or cpu (default: the first there is)")
-    command.add_argument("--precision", choices=("fp32", "fp16", "bf16"), help="of the networks")
+    add_model_options(command, *MODEL_OPTIONS)
     command.add_argument("--tile", type=int, metavar="N", help="the longest side of a tile (default: as memory holds)")
     command.add_argument("--rounds", type=int, default=5, help="of which the median counts (default: 5)")
     command.add_argument("--no-reference", action="store_true", help="leave the plain way out")
@@ -476,13 +479,12 @@ def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
     command.add_argument("--json", action="store_true", help="print JSON, not a table")
     command.add_argument("--plot", type=Path, metavar="FILE", help="cost against resolution and factor, an SVG picture")
     command.add_argument("--largest", type=int, default=2160, metavar="ROWS", help="of the plot (default: 2160)")
-    command.set_defaults(run=run_bench)
+    command.set_defaults(run=run_bench, model="bundled")
 
 
 def run_bench(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     from . import bench
-    from .errors import ArgumentError
     from .pairs import check_options
 
     matched = re.fullmatch(r"(\d+)x(\d+)", arguments.size)

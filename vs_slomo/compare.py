@@ -28,6 +28,7 @@ from .errors import ArgumentError, SlomoError
 from .evaluate import (
     METRICS,
     Score,
+    amplified,
     as_image,
     in_memory,
     measured,
@@ -178,7 +179,7 @@ def page(title: str, about: str, result: Comparison, seen: Mapping[int, Mapping[
     """Return the page. seen: pictures by frame and name."""
     data = {
         str(n): {
-            name: [encoded(x), encoded(difference(x, pictures["truth"])) if name in result.seconds else ""]
+            name: [encoded(x), encoded(amplified(x, pictures["truth"], GAIN)) if name in result.seconds else ""]
             for name, x in pictures.items()
         }
         for n, pictures in seen.items()
@@ -196,11 +197,6 @@ def page(title: str, about: str, result: Comparison, seen: Mapping[int, Mapping[
     for name, part in parts.items():
         text = text.replace("{{" + name + "}}", part)
     return text
-
-
-def difference(picture: Tensor, truth: Tensor) -> Tensor:
-    """Return the difference of two pictures, amplified."""
-    return (GAIN * (picture - truth).abs()).clamp(0, 1)
 
 
 def encoded(picture: Tensor) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import vapoursynth as vs
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .errors import ArgumentError
 from .formats import bare
 from .frames import following, select
 from .timing import Times
@@ -36,6 +37,12 @@ SAME = 0.01
 """Pictures with a mean difference below this are no cut, whatever their structure."""
 MOST = 16
 """Pairs of frames that are compared to know of one step."""
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise ArgumentError for what no score can be compared with."""
+    if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise ArgumentError("sc_threshold", threshold, "a number in [0, 1]")
 
 
 def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:

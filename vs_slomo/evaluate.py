@@ -162,14 +162,17 @@ def minterpolate(clip: vs.VideoNode, multi: int, *, sc: bool = True) -> vs.Video
 
 def packed(frame: vs.VideoFrame) -> bytes:
     """Return a frame's planes as raw video has them: RGB as G, B, R."""
-    planes = (1, 2, 0) if frame.format.color_family == vs.ColorFamily.RGB else range(frame.format.num_planes)
-    return b"".join(np.ascontiguousarray(np.asarray(frame[p])).tobytes() for p in planes)
+    return b"".join(np.ascontiguousarray(np.asarray(frame[p])).tobytes() for p in raw_order(frame))
+
+
+def raw_order(frame: vs.VideoFrame) -> Sequence[int]:
+    """Return a frame's planes in the order of raw video."""
+    return (1, 2, 0) if frame.format.color_family == vs.ColorFamily.RGB else range(frame.format.num_planes)
 
 
 def unpack(frame: vs.VideoFrame, pixels: Image) -> vs.VideoFrame:
     """Undo `packed`."""
-    planes = (1, 2, 0) if frame.format.color_family == vs.ColorFamily.RGB else range(frame.format.num_planes)
-    for p in planes:
+    for p in raw_order(frame):
         plane = np.asarray(frame[p])
         own, pixels = pixels[: plane.nbytes], pixels[plane.nbytes :]
         np.copyto(plane, own.view(plane.dtype).reshape(plane.shape))
@@ -387,11 +390,16 @@ def panel(made: Mapping[str, Tensor], truth: Tensor, scores: Sequence[Score], wi
     cells = [np.concatenate([cell(truth, "truth"), cell(torch.zeros_like(truth), f"differences x {GAIN}")])]
     for score in scores:
         picture = made[score.method]
-        difference = (GAIN * (picture - truth).abs()).clamp(0, 1)
-        cells.append(np.concatenate([cell(picture, f"{score.method} {score.psnr:.2f} dB"), cell(difference, "")]))
+        difference = cell(amplified(picture, truth, GAIN), "")
+        cells.append(np.concatenate([cell(picture, f"{score.method} {score.psnr:.2f} dB"), difference]))
     cells += [np.zeros_like(cells[0])] * (-len(cells) % ABREAST)
     rows = [np.concatenate(cells[i : i + ABREAST], axis=1) for i in range(0, len(cells), ABREAST)]
     return np.concatenate(rows)
+
+
+def amplified(picture: Tensor, truth: Tensor, gain: int) -> Tensor:
+    """Return the difference of two pictures, `gain` times as strong."""
+    return (gain * (picture - truth).abs()).clamp(0, 1)
 
 
 def as_image(picture: Tensor) -> Image:

@@ -120,8 +120,7 @@ def check_options(
         flow=check_flow(flow, info.flow),
         tile=check_tile(tile),
     )
-    if not isinstance(sc_threshold, int | float) or not 0 <= sc_threshold <= 1:
-        raise ArgumentError("sc_threshold", sc_threshold, "a number in [0, 1]")
+    cuts.check_threshold(sc_threshold)
     if sc_action not in SC_ACTIONS:
         raise ArgumentError("sc_action", sc_action, " or ".join(map(repr, SC_ACTIONS)))
     if sc_clip is not None:
