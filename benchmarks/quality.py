@@ -3,7 +3,8 @@
     python benchmarks/quality.py FOLDER [--model bundled] [--cases 8] [--threads 2]
 
 Every second frame (span 2), or three of four (span 4), is left out and made again, at the clip's own size, as the
-filter does it: the networks at the model's scale, the last warp at full resolution, DIS at full resolution.
+filter does it: the networks at the model's scale, the last warp at full resolution, DIS at full resolution. "curved"
+looks at the frames as far before and behind too, as the filter's option of that name does.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import torch
 from torch import Tensor
 
 from vs_slomo import weights
-from vs_slomo.engine import dis_flow
+from vs_slomo.engine import Pair, dis_flow
 from vs_slomo.metrics import psnr
-from vs_slomo.model import Flows, Motion, SuperSloMo, flows_at, network_input
+from vs_slomo.model import Motion, SuperSloMo, acceleration, flows_at, network_input
 from vs_slomo.training.data import Image, find_clips, read_frames
 from vs_slomo.warp import resize_field
 
-METHODS = ("blend", "dis flow", "unet", "dis")
+METHODS = ("blend", "dis flow", "unet", "dis", "unet curved", "dis curved")
 
 
 def tensor(image: Image) -> Tensor:
@@ -34,13 +35,11 @@ def tensor(image: Image) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
 
 
-def network_pair(
-    model: SuperSloMo, image0: Image, image1: Image, scale: float, method: str
-) -> tuple[Tensor, Tensor, Flows, Flows | None]:
-    """Return what `make` needs of two frames, and nothing that depends on t."""
+def network_pair(model: SuperSloMo, image0: Image, image1: Image, scale: float, method: str) -> Pair:
+    """Return what is known of two frames, whatever t is."""
     i0, i1 = (network_input(tensor(x), scale) for x in (image0, image1))
     if method == "unet":
-        return i0, i1, model.flow(i0, i1), None
+        return Pair(i0, i1, model.flow(i0, i1))
     gray0, gray1 = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (image0, image1))
     height, width = (round(n / scale) for n in i0.shape[-2:])
     f01, f10 = (
@@ -50,29 +49,41 @@ def network_pair(
         for a, b in ((gray0, gray1), (gray1, gray0))
     )
     small0, small1 = (resize_field(f, scale, scale) * scale for f in (f01, f10))
-    return i0, i1, (small0, small1), (f01, f10)
+    return Pair(i0, i1, (small0, small1), (f01, f10))
 
 
 @torch.no_grad()
-def make(model: SuperSloMo, image0: Image, image1: Image, t: float, scale: float) -> dict[str, Tensor]:
-    """Return the frame at t by every method."""
-    frame0, frame1 = tensor(image0), tensor(image1)
+def make(model: SuperSloMo, images: list[Image], t: float, scale: float) -> dict[str, Tensor]:
+    """Return the frame at t by every method: between two images, or between the middle ones of four."""
+    middle = len(images) // 2
+    frame0, frame1 = tensor(images[middle - 1]), tensor(images[middle])
     made = {"blend": torch.lerp(frame0, frame1, t)}
-    i0, i1, flows, finer = network_pair(model, image0, image1, scale, "dis")
-    if finer:  # always, for DIS
-        plain = Motion(*flows_at(finer, t), torch.zeros_like(finer[0][:, :1]), 0.5)
-        made["dis flow"] = plain.render(frame0, frame1)
-    made["dis"] = model.motion(i0, i1, flows, t, finer).render(frame0, frame1)
-    i0, i1, flows, _ = network_pair(model, image0, image1, scale, "unet")
-    made["unet"] = model.motion(i0, i1, flows, t).resized(1 / scale, 1 / scale).render(frame0, frame1)
+    for method in ("unet", "dis"):
+        found = [network_pair(model, a, b, scale, method) for a, b in pairwise(images)]
+        pair = found[len(found) // 2]
+        flows, bend = pair.finest, None
+        if len(found) == 3:
+            bend = acceleration(flows, found[0].finest[1], found[2].finest[0])
+        for name, way in ((method, None), (f"{method} curved", bend)):
+            motion = model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, way)
+            ratio = 1 if pair.finer else 1 / scale
+            made[name] = motion.resized(ratio, ratio).render(frame0, frame1)
+        if method == "dis":
+            plain = Motion(*flows_at(flows, t), torch.zeros_like(flows[0][:, :1]), 0.5)
+            made["dis flow"] = plain.render(frame0, frame1)
     return {name: made[name].clamp(0, 1) for name in METHODS}
 
 
-def left_out(frames: list[Image], span: int, count: int) -> Iterator[tuple[Image, Image, Image, float]]:
-    """Yield `count` windows of frames `span` apart, evenly spread, with a truth between them and its t."""
+def left_out(frames: list[Image], span: int, count: int) -> Iterator[tuple[list[Image], Image, float]]:
+    """Yield `count` windows of frames `span` apart, evenly spread, with a truth between them and its t.
+
+    Two frames, or four where there is one as far before and behind.
+    """
     for k, first in enumerate(np.linspace(0, len(frames) - 1 - span, count).astype(int)):
         middle = 1 + k % (span - 1)
-        yield frames[first], frames[first + middle], frames[first + span], middle / span
+        inside = span <= first < len(frames) - 2 * span
+        seen = frames[first - span * inside : first + span * (1 + inside) + 1 : span]
+        yield seen, frames[first + middle], middle / span
 
 
 def at_rest(model: SuperSloMo, frames: list[Image], scale: float, flow: str) -> tuple[float, float, float]:
@@ -83,7 +94,7 @@ def at_rest(model: SuperSloMo, frames: list[Image], scale: float, flow: str) -> 
     """
     made, off = [], []
     for image0, image1 in pairwise(frames):
-        new = make(model, image0, image1, 0.5, scale)[flow]
+        new = make(model, [image0, image1], 0.5, scale)[flow]
         made.append(new)
         middle = (tensor(image0).mean() + tensor(image1).mean()) / 2
         off.append(float((new.mean() / middle - 1).abs()))
@@ -116,16 +127,16 @@ def main() -> None:
         rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         for path in find_clips(arguments.folder):
             frames = list(read_frames(path))
-            for image0, truth, image1, t in left_out(frames, span, arguments.cases):
-                for method, picture in make(model, image0, image1, t, info.scale).items():
+            for images, truth, t in left_out(frames, span, arguments.cases):
+                for method, picture in make(model, images, t, info.scale).items():
                     rows[path.name][method].append(psnr(picture, tensor(truth)))
         print(f"\nPSNR, dB, frames {span} apart, {arguments.cases} windows a clip")
         names = list(next(iter(rows.values())))
-        print(f"{'':24}" + "".join(f"{m:>10}" for m in names))
+        print(f"{'':24}" + "".join(f"{m:>12}" for m in names))
         for clip, row in rows.items():
-            print(f"{clip:24}" + "".join(f"{np.mean(row[m]):10.2f}" for m in names))
+            print(f"{clip:24}" + "".join(f"{np.mean(row[m]):12.2f}" for m in names))
         means = {m: np.mean([np.mean(row[m]) for row in rows.values()]) for m in names}
-        print(f"{'mean':24}" + "".join(f"{means[m]:10.2f}" for m in names))
+        print(f"{'mean':24}" + "".join(f"{means[m]:12.2f}" for m in names))
 
     if arguments.rest:
         print("\nat rest: variance in time, new / old; part at rest; largest difference in brightness")

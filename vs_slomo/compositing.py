@@ -137,7 +137,7 @@ class Layers:
     def flows(self, pair: Pair) -> Flows:
         """Return F01 and F10 in pixels of the clip, (1, 2, H, W), without its bars."""
         ratio = 1.0 if pair.finer else 1 / self.pairs.options.settings.scale
-        f01, f10 = (resize_field(f.float(), ratio, ratio) * ratio for f in pair.finer or pair.flows)
+        f01, f10 = (resize_field(f.float(), ratio, ratio) * ratio for f in pair.finest)
         return pair.within(f01), pair.within(f10)
 
     def forward(self, _moment: Moment, pair: Pair) -> Tensor:

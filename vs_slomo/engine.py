@@ -13,7 +13,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Concatenate, Literal, NamedTuple, Protocol, get_args
 
@@ -27,7 +27,7 @@ from . import kernels, weights
 from .convolution import accelerate
 from .cuda import Graphed, Padded
 from .errors import ArgumentError
-from .model import Flows, Motion
+from .model import Flows, Motion, acceleration
 from .tiles import SMALLEST, Tiled
 from .unet import MULTIPLE, UNet
 from .warp import resize_field
@@ -158,6 +158,7 @@ class Pair:
     finer: the same at the picture's resolution, where another method found them.
     box: the part of the picture that it is of; None is all of it.
     origin: x and y of the box's corner in what the networks saw, in pixels of the picture.
+    bend: `model.acceleration`, at the resolution of `finer`, else of `flows`; None is even motion.
     """
 
     i0: Tensor
@@ -166,6 +167,12 @@ class Pair:
     finer: Flows | None = None
     box: Box | None = None
     origin: tuple[int, int] = (0, 0)
+    bend: Tensor | None = None
+
+    @property
+    def finest(self) -> Flows:
+        """F01 and F10 at the resolution that the motion has."""
+        return self.finer or self.flows
 
     def within(self, field: Tensor) -> Tensor:
         """Return the box's part of a field (..., H, W) at the picture's resolution."""
@@ -268,9 +275,18 @@ class Engine:
         return Pair(i0, i1, (small[0], small[1]), (f01, f10))
 
     @_where_it_runs
+    def bent(self, pair: Pair, before: Pair, behind: Pair, pace: tuple[float, float] = (1, 1)) -> Pair:
+        """Return the pair with the acceleration that the pairs before and behind it show.
+
+        pace: how long these last, in parts of the pair's own time.
+        """
+        (_, back), (ahead, _) = before.finest, behind.finest
+        return replace(pair, bend=acceleration(pair.finest, back, ahead, *pace))
+
+    @_where_it_runs
     def motion(self, pair: Pair, t: float) -> Motion:
         """Return the motion at t in (0, 1), for planes that `render` can move."""
-        return self.model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer)
+        return self.model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, pair.bend)
 
     @_where_it_runs
     def render(
@@ -348,13 +364,13 @@ class Kept(Protocol):
 
 
 class PairCache[P: Kept]:
-    """The latest pairs, bounded in bytes; at least one is kept. For one thread at a time.
+    """The latest pairs, bounded in bytes; at least `least` are kept. For one thread at a time.
 
     None stands for a pair of identical frames.
     """
 
-    def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self.limit, self.size = limit, 0
+    def __init__(self, limit: int = CACHE_BYTES, least: int = 1) -> None:
+        self.limit, self.least, self.size = limit, least, 0
         self._pairs: OrderedDict[tuple[int, int], P | None] = OrderedDict()
 
     def get(self, frames: tuple[int, int], compute: Callable[[], P | None]) -> P | None:
@@ -364,7 +380,7 @@ class PairCache[P: Kept]:
             return self._pairs[frames]
         pair = self._pairs[frames] = compute()
         self.size += self.taken(pair)
-        while self.size > self.limit and len(self._pairs) > 1:
+        while self.size > self.limit and len(self._pairs) > self.least:
             dropped, old = self._pairs.popitem(last=False)
             self.size -= self.taken(old)
             log.debug("pairs: %s released, %.0f MB kept", dropped, self.size / 1e6)

@@ -49,6 +49,7 @@ def slomo(
     dedupe: bool | float | None = None,
     max_gap: int = duplicates.MAX_GAP,
     borders: tuple[int, int, int, int] | str | None = None,
+    curved: bool = False,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -86,6 +87,10 @@ def slomo(
     max_gap: pictures that stand for more than so many frames are left alone; 2 to 24.
     borders: bars that nothing is moved in, (left, top, right, bottom) in pixels, or "auto": black ones are sought in
         8 frames spread over the clip, when the first new frame is asked for (see `borders`).
+    curved: let motion speed up, slow down and turn, as the frames before and behind the two show it, instead of going
+        evenly in a line (see `model.acceleration`). A new frame then looks at four source frames and three flows; read
+        in order, each flow is still found once. Across a cut and beyond the clip's ends there is nothing to look at.
+        Uneven `_Duration*` of the frames count. Not together with dedupe, nor with num_streams above 1.
     num_streams: how many new frames may be under way at once; None is 2 on a GPU, else 1.
     matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
         range). They change only what the networks see.
@@ -111,10 +116,14 @@ def slomo(
         dedupe=dedupe,
         max_gap=max_gap,
         borders=borders,
+        curved=curved,
         num_streams=num_streams,
         matrix=matrix,
         range=range,
     )
+    if curved and timecodes is not None:
+        timecodes = load(timecodes, clip.num_frames)
+        clip = durations.timed(clip, timecodes)  # where `Pairs` looks for them
     if debug not in (None, *compositing.SHOWN):
         raise ArgumentError("debug", debug, f"None or one of {', '.join(compositing.SHOWN)}")
 

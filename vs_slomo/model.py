@@ -75,32 +75,42 @@ class SuperSloMo(nn.Module):
         out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
         return out[:, :2], out[:, 2:]
 
-    def refine(self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor) -> tuple[Flows, Tensor]:
+    def refine(
+        self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, bend: Tensor | None = None
+    ) -> tuple[Flows, Tensor]:
         """What the interpolation network adds at t: residuals for (Ft0, Ft1), and the logit of V0.
 
         t: in (0, 1); a number or (B, 1, 1, 1). Residuals (B, 2, H, W) pixels, logit (B, 1, H, W), float32.
         """
         f01, f10 = flows
-        ft0, ft1 = flows_at(flows, t)
+        ft0, ft1 = bent(flows_at(flows, t), t, bend)
         j0, j1 = i0 - self.mean, i1 - self.mean
         warped = backwarp(j1, ft1), backwarp(j0, ft0)
         seen = [x.to(j0.dtype) for x in (j0, j1, f01, f10, ft1, ft0, *warped)]
         out = self.interp_net(torch.cat(seen, dim=1)).float()
         return (out[:, :2], out[:, 2:4]), out[:, 4:]
 
-    def motion(self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, finer: Flows | None = None) -> Motion:
+    def motion(
+        self,
+        i0: Tensor,
+        i1: Tensor,
+        flows: Flows,
+        t: float | Tensor,
+        finer: Flows | None = None,
+        bend: Tensor | None = None,
+    ) -> Motion:
         """Return the refined motion at t, at the resolution of `flows`, or of `finer`.
 
         finer: the same flows at a multiple of the networks' resolution, found by another method; the
-        networks' residuals are added to them.
+        networks' residuals are added to them. bend: see `bent`; at the resolution that is returned.
         """
-        (d0, d1), logit = self.refine(i0, i1, flows, t)
+        ratio = 1.0 if finer is None else finer[0].shape[-1] / i0.shape[-1]
+        small = bend if bend is None or ratio == 1 else resize_field(bend, 1 / ratio, 1 / ratio) / ratio
+        (d0, d1), logit = self.refine(i0, i1, flows, t, small)
         added = Motion(d0, d1, logit, t)
-        if finer is not None:
-            flows = finer
-            ratio = finer[0].shape[-1] / d0.shape[-1]
+        if ratio != 1:
             added = added.resized(ratio, ratio)
-        ft0, ft1 = flows_at(flows, t)
+        ft0, ft1 = bent(flows_at(flows if finer is None else finer, t), t, bend)
         return Motion(ft0 + added.ft0, ft1 + added.ft1, added.logit, t)
 
     def synthesize(self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor) -> Tensor:
@@ -127,9 +137,37 @@ def network_input(frame: Tensor, scale: float) -> Tensor:
 
 
 def flows_at(flows: Flows, t: float | Tensor) -> Flows:
-    """Ft0 and Ft1 as the paper approximates them from (F01, F10) (equation 4)."""
+    """Ft0 and Ft1 as the paper approximates them from (F01, F10) (equation 4): everything moves evenly, in a line."""
     f01, f10 = flows
     return -(1 - t) * t * f01 + t * t * f10, (1 - t) * (1 - t) * f01 - t * (1 - t) * f10
+
+
+def bent(at_t: Flows, t: float | Tensor, bend: Tensor | None) -> Flows:
+    """Ft0 and Ft1 of motion in a parabola through the same two places, from those of motion in a line.
+
+    bend: `acceleration`; None is none. At t the parabola is t(1-t)/2 of it behind the line.
+    """
+    if bend is None:
+        return at_t
+    ft0, ft1 = at_t
+    behind = (t * (1 - t) / 2) * bend
+    return ft0 + behind, ft1 + behind
+
+
+def acceleration(flows: Flows, back: Tensor, ahead: Tensor, before: float = 1, after: float = 1) -> Tensor:
+    """Return how what is seen between frames 0 and 1 speeds up, (B, 2, H, W), pixels per square of their distance.
+
+    A parabola through three frames, as in quadratic interpolation (Xu et al., NeurIPS 2019, equation 3), twice: with
+    the frame before, and with the frame behind. What counts is where both agree, the harmonic mean of two of one sign
+    (van Leer's limiter), which keeps near the smaller: a wrong flow and a change of a moment bend little or nothing.
+
+    back: flow from frame 0 to the frame before; ahead: from frame 1 to the frame behind. before, after: how long
+    before frame 0 and after frame 1 these are, in parts of the time from 0 to 1.
+    """
+    f01, f10 = flows
+    a0 = (back + before * f01) * (2 / (before * (1 + before)))
+    a1 = (ahead + after * f10) * (2 / (after * (1 + after)))
+    return torch.where(a0 * a1 > 0, 2 * a0 * a1 / (a0 + a1), 0.0)
 
 
 def weight0(logit: Tensor, t: float | Tensor) -> Tensor:

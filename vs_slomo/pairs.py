@@ -4,6 +4,8 @@ clip, k, k+1 +- native planes, untouched -------------------------+
              +- network_clip: YUV, RGB or GRAY at the networks' size +- Pairs: the flow, found once -> Pair
              +- gray_clip, full size, for classical flow -----------+
              +- cuts, duplicates: tiny clips of decisions ----------+-> Moment
+
+`curved` feeds the same of k-1 and k+2 too: how a pair's motion bends is read from the pairs before and behind it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from . import borders as borders_of
-from . import cuts, formats, frames, weights
+from . import cuts, durations, formats, frames, weights
 from . import dedupe as duplicates
 from .engine import (
     Box,
@@ -52,7 +54,7 @@ class Options:
 
     sc_threshold: None where cuts are no matter. sc_clip: where they are sought, in place of the clip itself.
     sc_action: one of SC_ACTIONS. dedupe: the threshold, or None. max_gap: see `dedupe.place`.
-    borders: bars, "auto" or None. streams: nodes that work side by side.
+    borders: bars, "auto" or None. curved: whether motion bends. streams: nodes that work side by side.
     matrix, range: what counts where a frame says nothing.
     """
 
@@ -63,6 +65,7 @@ class Options:
     dedupe: float | None
     max_gap: int
     borders: borders_of.Borders | str | None
+    curved: bool
     streams: int
     matrix: int | None
     range: int | None
@@ -100,6 +103,7 @@ def check_options(
     dedupe: bool | float | None = None,
     max_gap: int = duplicates.MAX_GAP,
     borders: borders_of.Borders | str | None = None,
+    curved: bool = False,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -136,7 +140,12 @@ def check_options(
         raise ArgumentError("dedupe", dedupe, "None, True or a threshold in (0, 1]")
     if type(max_gap) is not int or max_gap not in GAPS:
         raise ArgumentError("max_gap", max_gap, f"an integer from {GAPS[0]} to {GAPS[-1]}")
-    streams = num_streams if num_streams is not None else 1 if device == "cpu" else 2
+    check_switch("curved", curved)
+    if curved and dedupe is not None:
+        raise ArgumentError("curved", curved, "not together with dedupe, whose pictures come at uneven times")
+    if curved and num_streams not in (None, 1):
+        raise ArgumentError("num_streams", num_streams, "None or 1 with curved, whose pairs need each other's flow")
+    streams = num_streams if num_streams is not None else 1 if device == "cpu" or curved else 2
     if isinstance(streams, bool) or not isinstance(streams, int) or streams not in STREAMS:
         raise ArgumentError("num_streams", num_streams, f"None or an integer from {STREAMS[0]} to {STREAMS[-1]}")
     if range not in (None, 0, 1):
@@ -149,6 +158,7 @@ def check_options(
         dedupe=dedupe,
         max_gap=max_gap,
         borders=borders_of.check(borders),
+        curved=curved,
         streams=streams,
         matrix=formats.check_matrix(matrix),
         range=range,
@@ -183,7 +193,7 @@ class Moment(NamedTuple):
 def feed(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode | None) -> list[vs.VideoNode]:
     """Return what is needed for each output frame: both frames of each of the inputs of `Pairs`, and its `Moment`.
 
-    cut: what `Options.cuts` returned.
+    cut: what `Options.cuts` returned. With `curved` there stands between those two what `neighbours` takes apart.
     """
     settings = options.settings
     inputs = [clip, formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.range)]
@@ -204,7 +214,22 @@ def feed(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode |
     elif isinstance(options.borders, tuple):
         borders_of.check_fits(options.borders, clip)
         told = told.std.SetFrameProp(borders_of.FOUND, intval=list(options.borders))
-    return [*both, told]
+    if not options.curved:
+        return [*both, told]
+    around = [frames.along(frames.shifted(x, o), times) for o in (-1, 2) for x in inputs]
+    beside = [told.std.CopyFrameProps(frames.along(frames.shifted(cut, o), times), props=[cuts.NEXT]) for o in (-1, 1)]
+    return [*both, *around, *beside, told]
+
+
+def neighbours(f: list[vs.VideoFrame]) -> tuple[list[vs.VideoFrame], list[vs.VideoFrame]]:
+    """Return what `feed` would have for the pairs before and behind, of what it has with `curved`."""
+    *f, before, behind, _ = f
+    count = len(f) // 4
+    here, first, last = f[: 2 * count], f[2 * count : 3 * count], f[3 * count :]
+    return (
+        [x for pair in zip(first, here[::2], strict=True) for x in pair] + [before],
+        [x for pair in zip(here[1::2], last, strict=True) for x in pair] + [behind],
+    )
 
 
 class Pairs:
@@ -213,7 +238,8 @@ class Pairs:
     def __init__(self, options: Options, kept: FrameCache | None = None) -> None:
         """kept: shared by nodes of the same clip, so that a frame is read once for both of its pairs."""
         self.options = options
-        self.cache: PairCache[Pair] = PairCache()
+        self.cache: PairCache[Pair] = PairCache(least=3 if options.curved else 1)
+        self.bent: tuple[tuple[int, int], Pair | None] | None = None
         self.kept = kept or FrameCache(options.settings.device)
 
     @cached_property
@@ -223,7 +249,34 @@ class Pairs:
 
     def get(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
         """Return the moment's pair, from the frames that `feed` gives; None where there is nothing to move."""
-        return self.cache.get(moment[:2], lambda: self.find(moment, f))
+        if not self.options.curved:
+            return self.cache.get(moment[:2], lambda: self.find(moment, f))
+        if self.bent is None or self.bent[0] != moment[:2]:
+            self.bent = moment[:2], self.bend(moment, f)
+        return self.bent[1]
+
+    def bend(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
+        """Find a pair and how its motion bends: evenly, where there is no pair of the same scene before or behind."""
+        pair = self.cache.get(moment[:2], lambda: self.find(moment, f))
+        if pair is None:
+            return None
+        around = neighbours(f)
+        before, behind = (self.beside(moment, offset, own) for offset, own in zip((-1, 1), around, strict=True))
+        if before is None or behind is None or not before.box == pair.box == behind.box:
+            return pair
+        lasts, earlier, later = (durations.duration(own[0]) for own in (f, *around))
+        pace = (float(earlier / lasts), float(later / lasts)) if lasts and earlier and later else (1.0, 1.0)
+        return self.engine.bent(pair, before, behind, pace)
+
+    def beside(self, moment: Moment, offset: int, f: list[vs.VideoFrame]) -> Pair | None:
+        """Find the pair `offset` frames from the moment's; None across a cut, and beyond the clip's ends.
+
+        There it is one frame twice.
+        """
+        if f[-1].props[cuts.NEXT]:
+            return None
+        there = moment._replace(first=moment.first + offset, second=moment.second + offset)
+        return self.cache.get(there[:2], lambda: self.find(there, f))
 
     def find(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
         """Find a pair's flow; None where both frames are the same."""

@@ -98,7 +98,8 @@ def retime(
         moments = (n + step * (i - samples // 2) for n in range(count) for i in range(samples))
         return timing.Timeline(clip.num_frames, tuple(map(position, moments)))
 
-    out = interleave(clip, timeline(shutter), checked)
+    source = durations.timed(clip, codes) if checked.curved else clip  # where `Pairs` looks for them
+    out = interleave(source, timeline(shutter), checked)
     if shutter > 1:
         out = out.std.AverageFrames([1] * shutter, scenechange=True)
         out = select(out, shutter, [shutter // 2], count)

@@ -155,12 +155,15 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.scale, self.fine, self.weights = model, config.scale, stage.fine, stage.weights
         self.features = Features(Path(config.vgg)) if stage.weights.perceptual else None
+        self.pictures = bool(stage.weights.frame or stage.weights.perceptual)
 
     def forward(self, batch: Sample | None, scenes: Scenes | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and the means of its parts before they are weighted."""
         losses: dict[str, Tensor] = {}
         if batch is not None:
-            losses |= window_losses(self.model, batch, self.scale, fine=self.fine, features=self.features)[0]
+            losses |= window_losses(
+                self.model, batch, self.scale, pictures=self.pictures, fine=self.fine, features=self.features
+            )[0]
         if scenes is not None:
             losses |= scene_losses(self.model, scenes)
         parts = {name: value.mean() for name, value in losses.items()}

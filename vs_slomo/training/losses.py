@@ -122,11 +122,18 @@ class Features(nn.Module):
 
 
 def window_losses(
-    model: SuperSloMo, batch: Sample, scale: float, *, fine: bool = True, features: Features | None = None
-) -> tuple[Losses, Tensor]:
+    model: SuperSloMo,
+    batch: Sample,
+    scale: float,
+    *,
+    pictures: bool = True,
+    fine: bool = True,
+    features: Features | None = None,
+) -> tuple[Losses, Tensor | None]:
     """Losses of real windows, and the pictures made, (B, 3, S, S).
 
     Samples with `own` use the flow network; the others start from the DIS flow that comes with the sample.
+    pictures: false spares the interpolation network, and leaves the losses of the flow.
     fine: render at the frames' resolution, as the filter does; else at the networks', S smaller by `scale`.
     """
     frame0, truth, frame1 = (x.float() / 255 for x in (batch.frame0, batch.truth, batch.frame1))
@@ -148,6 +155,8 @@ def window_losses(
             nothing = torch.zeros(len(flow), device=flow.device)
             losses |= {name: nothing.index_put((own,), value) for name, value in parts.items()}
         flow = flow.index_put((own,), torch.cat(found, 1))
+    if not pictures:
+        return losses, None
     motion = model.motion(i0, i1, (flow[:, :2], flow[:, 2:]), batch.t)
     if fine:
         picture = motion.resized(1 / scale, 1 / scale).render(frame0, frame1)

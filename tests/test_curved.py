@@ -1,0 +1,239 @@
+"""`curved`: motion along a parabola, from the pairs before and behind."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+import vapoursynth as vs
+from clips import convert, core, counting, distance, from_pictures, frozen, moving, planes, same
+
+from vs_slomo import motion, retime, slomo
+from vs_slomo.cuts import NEXT, PREV
+from vs_slomo.durations import timed
+from vs_slomo.engine import PairCache
+from vs_slomo.errors import ArgumentError
+from vs_slomo.model import acceleration, bent, flows_at
+from vs_slomo.scenes import pattern
+from vs_slomo.timecodes import Timecodes
+
+TEXTURE = pattern(torch.Generator().manual_seed(3), 96, 320).numpy()
+PARABOLA = [4 * n * n for n in range(-3, 4)]
+"""Of a pan, in pixels: half way from frame 3 to frame 4 it is at 1, where even motion would have it at 2."""
+
+
+def pan(offsets, format_id=vs.YUV420P8):
+    """A still texture, seen from these places."""
+    return frozen(convert(from_pictures([TEXTURE[:, :, x : x + 160] for x in offsets]), format_id))
+
+
+@pytest.fixture
+def curved(shifting_model):
+    """Classical flow alone: this model adds nothing to it."""
+
+    def make(clip, multi=2, **options):
+        options = {"flow": "dis", "sc": False, "curved": True} | options
+        return slomo(clip, multi, model=shifting_model, device="cpu", scale=1, **options)
+
+    return make
+
+
+# --- the parabola -----------------------------------------------------------------------------------------
+
+
+def constant(x, y):
+    """A flow that is the same everywhere."""
+    return torch.tensor([x, y]).view(1, 2, 1, 1).expand(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("pace", [(1, 1), (0.5, 2), (3, 0.25)])
+def test_a_parabola_is_found_and_followed(pace):
+    """Whatever the distances, from exact flows."""
+    speed, bend = torch.tensor([3.0, -2.0]), torch.tensor([-1.5, 4.0])
+
+    def to(here, there):
+        return constant(*(speed * (there - here) + bend / 2 * (there**2 - here**2)).tolist())
+
+    before, after = pace
+    flows = to(0, 1), to(1, 0)
+    found = acceleration(flows, to(0, -before), to(1, 1 + after), before, after)
+    torch.testing.assert_close(found, constant(*bend.tolist()))
+    for t in (0.25, 0.5, 0.8):
+        for got, want in zip(bent(flows_at(flows, t), t, found), (to(t, 0), to(t, 1)), strict=True):
+            torch.testing.assert_close(got, want)
+        assert (flows_at(flows, t)[0] - to(t, 0)).abs().max() > 0.2, "in a line it is elsewhere"
+
+
+def test_only_what_both_sides_agree_on_bends():
+    flows = constant(2, 2), constant(-2, -2)
+    # Component x: slower by 1 before, faster by 1 behind. y: faster by 1 before, by 3 behind.
+    found = acceleration(flows, constant(-3, -1), constant(3, 5))
+    torch.testing.assert_close(found, constant(0.0, 1.5))
+
+
+def test_even_motion_does_not_bend():
+    flows = constant(2, -5), constant(-2, 5)
+    assert not acceleration(flows, flows[1], flows[0]).any()
+    assert not acceleration(flows, *(x / 4 for x in flows[::-1]), 0.25, 0.25).any()
+
+
+# --- through the filter -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format_id", [vs.YUV420P8, vs.GRAY16, vs.RGBS])
+def test_a_pan_that_slows_down_and_turns(curved, format_id):
+    clip, truth = pan(PARABOLA, format_id), pan([1], format_id).get_frame(0)
+    bent, even = (distance(curved(clip, curved=c).get_frame(7), truth, margin=16) for c in (True, False))
+    assert bent < 0.03
+    assert even > 3 * bent
+
+
+def test_it_is_the_same_for_every_t(curved):
+    """Half and a quarter of the way from the turning point: at 1 and at 1/4 of a pixel."""
+    clip = pan(PARABOLA)
+    quarter = TEXTURE[:, :, :160] * 0.75 + TEXTURE[:, :, 1:161] * 0.25
+    truth = convert(from_pictures([quarter]), vs.YUV420P8).get_frame(0)
+    assert distance(curved(clip, 4).get_frame(13), truth, margin=16) < 0.03
+
+
+def test_originals_stay_as_they_are(curved):
+    clip = pan(PARABOLA)
+    out = curved(clip)
+    assert all(same(out.get_frame(2 * n), clip.get_frame(n)) for n in range(len(clip)))
+
+
+def bent_pairs(curved, clip, **options):
+    """The pairs whose frame is another one than with even motion."""
+    out, even = (curved(clip, curved=c, **options) for c in (True, False))
+    return [k for k in range(len(clip)) if not same(out.get_frame(2 * k + 1), even.get_frame(2 * k + 1))]
+
+
+def test_at_the_ends_motion_is_even(curved):
+    assert bent_pairs(curved, pan(PARABOLA)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_short_clips(curved, length):
+    assert bent_pairs(curved, pan(PARABOLA[:length])) == []
+
+
+def test_beside_a_cut_motion_is_even(curved):
+    clip = pan(PARABOLA).std.SetFrameProps(**{NEXT: 0, PREV: 0})
+    clip = clip[:3] + clip[3].std.SetFrameProps(**{NEXT: 1}) + clip[4:]
+    assert bent_pairs(curved, clip, sc=True) == [1]
+
+
+def test_beside_a_frame_shown_twice_motion_is_even(curved):
+    assert bent_pairs(curved, pan([36, 16, 4, 4, 0, 4, 16, 36])) == [4, 5]
+
+
+def test_durations_of_the_frames_count(curved):
+    """An even pan, seen at uneven times, looks as if it sped up; its frames' durations tell that it does not."""
+    clip = pan([0, 8, 24, 56])
+    told = timed(clip, Timecodes.lasting(Fraction(n, 25) for n in (1, 2, 4, 8)))
+    even, bent = (distance(curved(x).get_frame(3), pan([16]).get_frame(0), margin=16) for x in (told, clip))
+    assert even < 0.03
+    assert bent > 3 * even
+
+
+def test_the_paper_s_network_bends_too(seeing_model):
+    """Any flow stage: this model's flow changes with the colours, so from pair to pair."""
+    clip = pan(PARABOLA)
+    out, even = (slomo(clip, 2, model=seeing_model, device="cpu", scale=0.5, curved=c, sc=False) for c in (True, False))
+    assert not same(out.get_frame(7), even.get_frame(7))
+
+
+def test_inside_bars(curved):
+    """Bars are left out of what moves, and stay."""
+    framed = pan(PARABOLA).std.AddBorders(top=16, bottom=16, color=[16, 128, 128])
+    out, alone = curved(framed, borders=(0, 16, 0, 16)), curved(pan(PARABOLA))
+    inside = out.std.Crop(top=16, bottom=16)
+    assert same(inside.get_frame(7), alone.get_frame(7))
+
+
+# --- what it asks for -------------------------------------------------------------------------------------
+
+
+def test_which_frames_are_asked_for(curved):
+    source = pan(PARABOLA)
+    for n in range(2 * len(source)):
+        clip, requests = counting(source)
+        out = curved(clip)
+        assert requests == []
+        out.get_frame(n)
+        wanted = range(n // 2 - 1, n // 2 + 3) if n % 2 else [n // 2]
+        assert set(requests) == {min(max(k, 0), 6) for k in wanted}, n
+
+
+def test_in_order_each_flow_is_found_once(curved, shifting_model, engine_of):
+    engine, clip = engine_of(shifting_model, flow="dis"), pan(PARABOLA)
+    before = engine.runs
+    out = curved(clip, 4)
+    for n in range(len(out)):
+        out.get_frame(n)
+    assert engine.runs - before == len(clip) - 1
+    before = engine.runs
+    curved(clip, 4).get_frame(13)
+    assert engine.runs - before == 3, "a random read"
+
+
+def test_three_pairs_are_kept_whatever_they_take():
+    class Large:
+        nbytes = 1000
+
+    cache, made = PairCache(limit=1, least=3), []
+    for k in (0, 1, 2, 1, 2, 3, 2, 3, 4):
+        cache.get((k, k + 1), lambda k=k: made.append(k) or Large())
+    assert made == [0, 1, 2, 3, 4]
+
+
+def test_any_order_gives_the_same(curved):
+    out, again = curved(pan(PARABOLA), 3), curved(pan(PARABOLA), 3)
+    order = list(range(len(out)))
+    random.Random(0).shuffle(order)
+    futures = {n: again.get_frame_async(n) for n in order}
+    for n in range(len(out)):
+        assert all(
+            np.array_equal(a, b) for a, b in zip(planes(out.get_frame(n)), planes(futures[n].result()), strict=True)
+        ), n
+
+
+# --- beside the other functions ---------------------------------------------------------------------------
+
+
+def test_retime_bends_too(shifting_model):
+    """Backwards and slowly through the turning point: the same moments, the same frames."""
+    clip, options = pan(PARABOLA), {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False}
+    out = retime(clip, [(0, 4), (4, 2)], unit="frames", curved=True, **options)
+    want = slomo(clip, 2, curved=True, **options)
+    assert all(same(out.get_frame(n), want.get_frame(8 - n)) for n in range(4))
+
+
+def test_motion_shows_the_same_flow(shifting_model):
+    clip, options = pan(PARABOLA), {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False}
+    bent, even = (motion(clip, curved=c, **options).forward.get_frame(3) for c in (True, False))
+    assert same(bent, even)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"curved": "yes"}, "curved: got 'yes', allowed: True or False"),
+        ({"dedupe": True}, "curved: got True, allowed: not together with dedupe, whose pictures come at uneven times"),
+        ({"num_streams": 2}, "num_streams: got 2, allowed: None or 1 with curved, whose pairs need each other's flow"),
+    ],
+)
+def test_what_is_refused(curved, options, message):
+    with pytest.raises(ArgumentError) as error:
+        curved(moving(vs.GRAY8), **options)
+    assert str(error.value) == message
+
+
+def test_alpha_goes_the_same_way(curved):
+    clip = pan(PARABOLA, vs.GRAY8)
+    out = curved(clip.std.ClipToProp(clip, prop="_Alpha")).get_frame(7)
+    assert same(out.props["_Alpha"], out)
+    assert core.get_video_format(out.format.id).color_family == vs.GRAY
