@@ -128,6 +128,7 @@ def test_errors_are_one_line(tmp_path, video, capsys):
     assert fails(capsys, "render", "no.mp4", "-o", out) == "vs-slomo: no.mp4: does not exist\n"
     assert "--output: got " in fails(capsys, "render", video, "-o", tmp_path / "no" / "x.mp4")
     assert "codec: got 'x268'" in fails(capsys, "render", video, "-o", out, "--codec", "x268")
+    assert "--crf: got 52.0, allowed: 0 to 51 with libx264" in fails(capsys, "render", video, "-o", out, "--crf", "52")
     assert "--range: got '9:3'" in fails(capsys, "render", video, "-o", out, "--range", "9:3")
     assert "multi: got '1/2'" in fails(capsys, "render", video, "-o", out, "--multi", "1/2")
     assert "another file than the input" in fails(capsys, "render", video, "-o", video, "-y")
@@ -142,6 +143,10 @@ def test_errors_are_one_line(tmp_path, video, capsys):
         (["--scale", "1/3"], '--scale: got 0.3333333333333333, allowed: "auto" or one of 1.0, 0.5, 0.25, 0.125'),
         (["--num-streams", "0"], "--num-streams: got 0, allowed: an integer from 1 to 64"),
         (["--multi", "0.5"], "--multi: got '0.5', allowed: a number of at least 1, such as 2, 2.5 or \"5/2\""),
+        (
+            ["--curved", "--num-streams", "2"],
+            "--num-streams: got 2, allowed: None or 1 with curved, whose pairs need each other's flow",
+        ),
         (["--sc-threshold", "7"], "--sc-threshold: got 7.0, allowed: a number in [0, 1]"),
     ],
 )
@@ -152,6 +157,13 @@ def test_errors_speak_of_options(video, capsys, options, said):
 def test_auto_is_a_scale(video, capsys):
     assert main(["script", video, "--scale", "auto"]) == 0
     assert "scale='auto'" in capsys.readouterr().out
+
+
+def test_curved_is_a_switch(video, capsys):
+    assert main(["script", video, "--curved"]) == 0
+    assert "curved=True" in capsys.readouterr().out
+    assert main(["script", video]) == 0
+    assert "curved" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", [0, 1, 2, 4])

@@ -234,6 +234,7 @@ def test_debug_flow_is_the_view(shifting_model):
         ({"t": math.nan}, "t: got nan, allowed: a number in (0, 1)"),
         ({"t": "half"}, "t: got 'half', allowed: a number in (0, 1)"),
         ({"span": "all"}, "span: got 'all', allowed: None or a number of pixels above 0"),
+        ({"span": math.inf}, "span: got inf, allowed: None or a number of pixels above 0"),
         ({"span": 0}, "span: got 0, allowed: None or a number of pixels above 0"),
     ],
 )

@@ -615,6 +615,7 @@ INTEGER = "an integer of at least 1"
         ({"fps_num": 24}, "fps_num/fps_den: got '24', allowed: a rate of at least the clip's own, 25"),
         ({"model": 3}, "model: got 3, allowed: the name of a model or the path of a file"),
         ({"scale": 0.3}, 'scale: got 0.3, allowed: None, "auto" or one of 1.0, 0.5, 0.25, 0.125'),
+        ({"scale": True}, 'scale: got True, allowed: None, "auto" or one of 1.0, 0.5, 0.25, 0.125'),
         ({"scale": 4}, 'scale: got 4, allowed: None, "auto" or one of 1.0, 0.5, 0.25, 0.125'),
         ({"scale": "1/2"}, "scale: got '1/2', allowed: None, \"auto\" or one of 1.0, 0.5, 0.25, 0.125"),
         ({"slow_motion": "no"}, "slow_motion: got 'no', allowed: True or False"),

@@ -245,7 +245,7 @@ def graph_options(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     if arguments.curve is None and (arguments.unit or arguments.shutter or arguments.shutter_angle):
         raise ArgumentError("--curve", None, "a file of keyframes, where --unit or --shutter are given")
-    names = ("source", "codec", "multi", "model", "scale", "flow", "device", "precision", "sc_threshold", "num_streams")
+    names = ("source", "codec", "multi", *MODEL_OPTIONS, "sc_threshold", "curved", "num_streams")
     retiming = ("curve", "unit", "shutter", "shutter_angle")
     options = {name: value for name in names + retiming if (value := getattr(arguments, name)) is not None}
     if arguments.fps is not None:
@@ -297,7 +297,7 @@ def run_demo(arguments: argparse.Namespace) -> None:
     from .demo import demo
 
     options = {name: value for name in ("model", "flow", "device") if (value := getattr(arguments, name)) is not None}
-    output = arguments.output or DEMO
+    output = DEMO if arguments.output is None else arguments.output
     with Bar() as bar:
         score = demo(
             output,

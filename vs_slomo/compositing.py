@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -65,7 +66,7 @@ def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **o
     clip = formats.check_clip(clip)
     if not isinstance(t, int | float | Fraction) or not 0 < t < 1:
         raise ArgumentError("t", t, "a number in (0, 1)")
-    if span is not None and not (isinstance(span, int | float) and span > 0):
+    if span is not None and not (isinstance(span, int | float) and 0 < span < math.inf):
         raise ArgumentError("span", span, "None or a number of pixels above 0")
     layers = Layers(clip, Timing(clip.num_frames, Fraction(1)), check_options((clip.width, clip.height), **options))
     forward = layers.clip(vs.RGBS, layers.forward)

@@ -26,6 +26,8 @@ def scan_timecodes(clip: vs.VideoNode) -> Timecodes:
     The last frame may lack one (BestSource): it lasts as long as the one before it.
     Raises FormatError where another does.
     """
+    if not isinstance(clip, vs.VideoNode):
+        raise ArgumentError("clip", clip, "a vapoursynth.VideoNode")
     log.info("timecodes: reading the durations of %d frames", clip.num_frames)
     durations = [duration(frame) for frame in clip.frames(close=True)]
     if durations[-1] is None:

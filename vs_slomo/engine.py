@@ -99,7 +99,7 @@ def check_scale(scale: float | str | None, native: float, size: tuple[int, int] 
         while scale == "auto" and native > SCALES[-1] and width * height * native**2 > AUTO_PIXELS:
             native /= 2
         return native
-    if scale not in SCALES:
+    if isinstance(scale, bool) or scale not in SCALES:
         raise ArgumentError("scale", scale, f'None, "auto" or one of {", ".join(map(str, SCALES))}')
     return float(scale)
 

@@ -111,6 +111,7 @@ def render(
         raise ArgumentError("audio", audio, "drop with a curve, which sound does not follow")
     codec = codec or usual_codec(output)
     encoder_formats(codec)
+    quality(encoder(codec), crf, preset)
     check_container(output, options)
     made = graph(input, source=source, span=span, codec=codec, **interpolation)
     tracks = Tracks(file=made.file, start=made.start, duration=made.duration, stretch=made.stretch, audio=audio)
@@ -454,7 +455,10 @@ def raw_input(clip: vs.VideoNode) -> list[str]:
 
 
 def quality(name: str, crf: float | None, preset: str | None) -> list[str]:
-    """Return the arguments for an encoder's quality and speed."""
+    """Return the arguments for an encoder's quality and speed. Raises ArgumentError."""
+    largest = 51 if name in {"libx264", "libx265"} else 63
+    if crf is not None and not 0 <= crf <= largest:
+        raise ArgumentError("crf", crf, f"0 to {largest} with {name}")
     if crf is None and name in {"libx264", "libx265"}:
         crf = 18
     constant = [] if crf is None else ["-crf", f"{crf:g}"]
