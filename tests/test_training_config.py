@@ -62,6 +62,13 @@ BASE = 'data = "d"\nrun = "r"\n'
         (BASE + '[[stage]]\nname = "a"\ntrain = "all"', "stage.train: got 'all', allowed: 'flow', 'interp', 'both'"),
         (BASE + '[[stage]]\nname = "a"\nweights = { flo = 1 }', "stage.weights.flo: got 1"),
         (BASE + '[[stage]]\nname = "a"\nweights = { perceptual = 1 }', "vgg: got ''"),
+        *(
+            (
+                BASE + f'[[stage]]\nname = "a"\nweights = {{ frame = 0 }}\n{rest}',
+                "stage.weights.frame: got 0.0, allowed: above",
+            )
+            for rest in ('train = "interp"', "own = 0", "batch = 0\nscenes = 2\ntrain = 'interp'")
+        ),
         ("data = ", r"config: got .* a TOML file"),
     ],
 )

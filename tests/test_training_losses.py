@@ -84,7 +84,7 @@ def test_a_split_batch_has_the_same_losses(fine):
     model = SuperSloMo(2, last_activation=False)
     batch = batch_of(4)
     whole, picture = losses.window_losses(model, batch, 0.5, fine=fine)
-    assert picture.shape == (4, 3, 64, 64) if fine else (4, 3, 32, 32)
+    assert picture.shape == ((4, 3, 64, 64) if fine else (4, 3, 32, 32))
     assert set(whole) == {"frame", "warping", "smoothness", "flow"}
     for k in range(4):
         single = Sample(**{name: value[k : k + 1] for name, value in vars(batch).items()})
@@ -92,6 +92,21 @@ def test_a_split_batch_has_the_same_losses(fine):
             torch.testing.assert_close(value[0], whole[name][k], rtol=1e-4, atol=1e-5)
     # The flow network has no part in a sample that starts from DIS.
     assert whole["flow"][1] == whole["warping"][3] == 0
+
+
+def test_without_pictures_the_flow_s_losses_stay():
+    class Flow(SuperSloMo):
+        def motion(self, *_args, **_kwargs):
+            raise AssertionError
+
+    torch.manual_seed(0)
+    model, batch = Flow(2, last_activation=False), batch_of(4)
+    parts, picture = losses.window_losses(model, batch, 0.5, pictures=False)
+    assert picture is None
+    model.__class__ = SuperSloMo
+    whole, _ = losses.window_losses(model, batch, 0.5)
+    assert parts.keys() == whole.keys() - {"frame"}
+    assert all(torch.equal(parts[name], whole[name]) for name in parts)
 
 
 def test_gradients_reach_both_networks():

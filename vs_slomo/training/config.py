@@ -36,7 +36,7 @@ class Weights:
     """What each part of the loss counts, 0 leaves it out. The parts are made comparable first: see `losses`."""
 
     frame: float = 1.0
-    """The picture at t against the truth."""
+    """The picture at t against the truth; where neither it nor `perceptual` counts, no picture is made."""
     perceptual: float = 0.0
     """The same by features of VGG16 (the paper's); needs `vgg`."""
     warping: float = 0.05
@@ -150,6 +150,9 @@ def check(config: Config) -> None:
             raise ArgumentError("stage.batch", stage.batch, "at least 1, or 0 with scenes")
         if not 0 <= stage.own <= 1:
             raise ArgumentError("stage.own", stage.own, "0 to 1")
+        learns_flow = stage.train != "interp" and (stage.scenes or (stage.batch and stage.own))
+        if not (stage.weights.frame or stage.weights.perceptual or learns_flow):
+            raise ArgumentError("stage.weights.frame", stage.weights.frame, "above 0, or nothing is left to learn from")
         if stage.weights.perceptual and not config.vgg:
             raise ArgumentError("vgg", config.vgg, "a file, where weights.perceptual is not 0")
 
