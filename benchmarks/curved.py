@@ -105,6 +105,8 @@ def main() -> None:
     parser.add_argument("--spans", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--rounds", type=int, default=3, help="of the timing; 0 leaves it out")
     arguments = parser.parse_args()
+    if min(arguments.spans) < 2:
+        parser.error("--spans: at least 2, or nothing is left out")
     for span in arguments.spans:
         print(f"\nframes {span} apart: PSNR in dB, and what is added to it; the worst window of curved")
         print(f"{'':24}" + "".join(f"{c:>10}" for c in COLUMNS) + f"{'worst':>12}")

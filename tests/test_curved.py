@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,12 +12,12 @@ import torch
 import vapoursynth as vs
 from clips import convert, core, counting, distance, from_pictures, frozen, moving, planes, same
 
-from vs_slomo import motion, retime, slomo
+from vs_slomo import motion, pairs, retime, slomo
 from vs_slomo.cuts import NEXT, PREV
 from vs_slomo.durations import timed
-from vs_slomo.engine import PairCache
+from vs_slomo.engine import Engine, PairCache
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model import acceleration, bent, flows_at
+from vs_slomo.model import SuperSloMo, acceleration, bent, flows_at
 from vs_slomo.scenes import pattern
 from vs_slomo.timecodes import Timecodes
 
@@ -115,6 +116,20 @@ def test_at_the_ends_motion_is_even(curved):
     assert bent_pairs(curved, pan(PARABOLA)) == [1, 2, 3, 4]
 
 
+def test_at_the_ends_motion_is_even_whatever_the_pixels(curved):
+    """No frame with a NaN is the same as itself."""
+    pictures = [TEXTURE[:, :, x : x + 160].copy() for x in PARABOLA]
+    for picture in pictures:
+        picture[0, 40, 80] = np.nan
+    clip = frozen(from_pictures(pictures))
+    out, even = (curved(clip, curved=c) for c in (True, False))
+    assert [
+        k
+        for k in range(len(clip) - 1)
+        if not np.array_equal(*(planes(x.get_frame(2 * k + 1))[1] for x in (out, even)), equal_nan=True)
+    ] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_short_clips(curved, length):
     assert bent_pairs(curved, pan(PARABOLA[:length])) == []
@@ -130,13 +145,29 @@ def test_beside_a_frame_shown_twice_motion_is_even(curved):
     assert bent_pairs(curved, pan([36, 16, 4, 4, 0, 4, 16, 36])) == [4, 5]
 
 
+UNEVEN = Timecodes.lasting(Fraction(n, 25) for n in (1, 2, 3, 1))
+"""An even pan seen at these times, by 8, 16 and 24 pixels, looks as if it sped up."""
+WHERE = [0, 8, 24, 48]
+"""Half way between its second and its third frame it is at 16."""
+
+
+def off(out, n=3):
+    """How far a frame is from the truth at 16 pixels."""
+    return distance(out.get_frame(n), pan([16]).get_frame(0), margin=24)
+
+
 def test_durations_of_the_frames_count(curved):
-    """An even pan, seen at uneven times, looks as if it sped up; its frames' durations tell that it does not."""
-    clip = pan([0, 8, 24, 56])
-    told = timed(clip, Timecodes.lasting(Fraction(n, 25) for n in (1, 2, 4, 8)))
-    even, bent = (distance(curved(x).get_frame(3), pan([16]).get_frame(0), margin=16) for x in (told, clip))
-    assert even < 0.03
-    assert bent > 3 * even
+    told = timed(pan(WHERE), UNEVEN)
+    assert off(curved(told)) < 0.03
+    assert off(curved(pan(WHERE))) > 0.09
+
+
+def test_timecodes_count(curved, shifting_model):
+    options = {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False, "curved": True}
+    assert off(curved(pan(WHERE), timecodes=UNEVEN)) < 0.03
+    # By seconds, output frame 2 lies half way through the second frame's time; by frames it is number 3 of 6.
+    assert off(retime(pan(WHERE), lambda t: t, timecodes=UNEVEN, length=7, **options), 2) < 0.03
+    assert off(retime(timed(pan(WHERE), UNEVEN), [(0, 0), (6, 3)], unit="frames", fps_num=25, **options)) < 0.03
 
 
 def test_the_paper_s_network_bends_too(seeing_model):
@@ -152,6 +183,38 @@ def test_inside_bars(curved):
     out, alone = curved(framed, borders=(0, 16, 0, 16)), curved(pan(PARABOLA))
     inside = out.std.Crop(top=16, bottom=16)
     assert same(inside.get_frame(7), alone.get_frame(7))
+
+
+def test_beside_other_bars_motion_is_even(curved):
+    """Bars that one frame has not: its pairs are of the whole picture, and their neighbours' flows of another size."""
+    framed = pan([n * n // 8 for n in range(30)]).std.AddBorders(top=16, bottom=16, color=[16, 128, 128])
+    whole = frozen(
+        convert(from_pictures([np.pad(TEXTURE[:, :, 40:200], ((0, 0), (16, 16), (0, 0)), mode="edge")]), vs.YUV420P8)
+    )
+    found = bent_pairs(curved, framed[:10] + whole + framed[11:], borders="auto")
+    assert not {8, 9, 10, 11} & set(found)
+    assert {7, 12} <= set(found)
+
+
+def test_the_network_sees_the_bent_flow_at_its_own_size():
+    seen = []
+
+    class Model(SuperSloMo):
+        def refine(self, i0, i1, flows, t, bend=None):
+            seen.append(bend)
+            return super().refine(i0, i1, flows, t, bend)
+
+    model = Model(2, last_activation=False)
+    i0, small = torch.rand(2, 1, 3, 32, 32)[0], torch.zeros(1, 2, 32, 32)
+    finer, bend = torch.zeros(1, 2, 64, 64), torch.tensor([4.0, -8.0]).view(1, 2, 1, 1).expand(1, 2, 64, 64)
+    with torch.no_grad():
+        even = model.motion(i0, i0, (small, small), 0.5, (finer, finer))
+        got = model.motion(i0, i0, (small, small), 0.5, (finer, finer), bend)
+        model.motion(i0, i0, (small, small), 0.5, None, bend[..., :32, :32])
+    assert seen[0] is None
+    torch.testing.assert_close(seen[1], bend[..., :32, :32] / 2)
+    torch.testing.assert_close(seen[2], bend[..., :32, :32])
+    assert not torch.equal(got.logit, even.logit)
 
 
 # --- what it asks for -------------------------------------------------------------------------------------
@@ -180,14 +243,28 @@ def test_in_order_each_flow_is_found_once(curved, shifting_model, engine_of):
     assert engine.runs - before == 3, "a random read"
 
 
-def test_three_pairs_are_kept_whatever_they_take():
-    class Large:
-        nbytes = 1000
+@pytest.mark.parametrize("step", [1, -1])
+def test_each_flow_is_found_once_whatever_it_takes(curved, shifting_model, engine_of, monkeypatch, step):
+    monkeypatch.setattr(pairs, "PairCache", partial(PairCache, limit=1))
+    engine, out = engine_of(shifting_model, flow="dis"), curved(pan(PARABOLA))
+    before = engine.runs
+    for n in range(len(out))[::step]:
+        out.get_frame(n)
+    assert engine.runs - before == len(PARABOLA) - 1
 
-    cache, made = PairCache(limit=1, least=3), []
-    for k in (0, 1, 2, 1, 2, 3, 2, 3, 4):
-        cache.get((k, k + 1), lambda k=k: made.append(k) or Large())
-    assert made == [0, 1, 2, 3, 4]
+
+def test_a_bend_is_found_once_for_all_frames(curved, monkeypatch):
+    made, bent_ = [], Engine.bent
+    monkeypatch.setattr(Engine, "bent", lambda self, *args: made.append(args) or bent_(self, *args))
+    out = curved(pan(PARABOLA), 4)
+    for n in range(12, 17):
+        out.get_frame(n)
+    assert len(made) == 1
+
+
+def test_one_stream_on_any_device(monkeypatch, shifting_model):
+    monkeypatch.setattr(pairs, "check_device", lambda _: "cuda")
+    assert [pairs.check_options((64, 64), model=shifting_model, curved=c).streams for c in (True, False)] == [1, 2]
 
 
 def test_any_order_gives_the_same(curved):
@@ -216,6 +293,12 @@ def test_motion_shows_the_same_flow(shifting_model):
     clip, options = pan(PARABOLA), {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False}
     bent, even = (motion(clip, curved=c, **options).forward.get_frame(3) for c in (True, False))
     assert same(bent, even)
+    noted, requests = counting(clip)
+    clips = motion(noted, curved=True, **options)
+    clips.backward.get_frame(3)
+    assert set(requests) == {3, 4}
+    clips.visibility.get_frame(3)
+    assert set(requests) == {2, 3, 4, 5}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -68,12 +69,14 @@ def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **o
         raise ArgumentError("t", t, "a number in (0, 1)")
     if span is not None and not (isinstance(span, int | float) and 0 < span < math.inf):
         raise ArgumentError("span", span, "None or a number of pixels above 0")
-    layers = Layers(clip, Timing(clip.num_frames, Fraction(1)), check_options((clip.width, clip.height), **options))
+    checked, times = check_options((clip.width, clip.height), **options), Timing(clip.num_frames, Fraction(1))
+    layers = Layers(clip, times, replace(checked, curved=False))
+    seen = Layers(clip, times, checked) if checked.curved else layers
     forward = layers.clip(vs.RGBS, layers.forward)
     return MotionClips(
         forward=forward,
         backward=layers.clip(vs.RGBS, layers.backward),
-        visibility=layers.clip(vs.GRAYS, lambda _moment, pair: layers.visibility(pair, t), still=0.5, cut=0.5),
+        visibility=seen.clip(vs.GRAYS, lambda _moment, pair: seen.visibility(pair, t), still=0.5, cut=0.5),
         occluded=layers.clip(vs.GRAYS, layers.occluded, cut=1),
         revealed=layers.clip(vs.GRAYS, layers.revealed, cut=1),
         view=coloured(forward, span),
@@ -90,7 +93,7 @@ def shown(what: Shown, out: vs.VideoNode, clip: vs.VideoNode, times: Times, opti
         plan = feed(clip, times, options, options.cuts(clip))[-1]
         told = out.std.ModifyFrame([out, plan], lambda n, f: with_moment(f[0], Moment.of(n, times, f[1])))
         return told.text.FrameProps(props=["SlomoFrame", "SlomoT"])
-    layers = Layers(clip, times, options)
+    layers = Layers(clip, times, options if what == "visibility" else replace(options, curved=False))
     if what == "flow":
         picture = coloured(layers.clip(vs.RGBS, layers.forward), None)
     else:
@@ -105,7 +108,7 @@ class Layers:
 
     def __init__(self, clip: vs.VideoNode, times: Times, options: Options) -> None:
         self.times, self.size = times, (clip.height, clip.width)
-        self.pairs, self.lock = Pairs(options), threading.Lock()
+        self.pairs, self.lock = Pairs(options, times.frames), threading.Lock()
         self.fed = feed(clip, times, options, options.cuts(clip))
 
     def clip(

@@ -58,8 +58,8 @@ def slomo(
     """Return the clip with `multi` times as many frames, in the same format and colours.
 
     Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for, each from two
-    source frames. Every clip of one format and size will do: GRAY, RGB and YUV, integers of 8 to 16 bit, half
-    and float, any subsampling, from 16x16, with or without alpha. Interlaced frames raise an error.
+    source frames (with curved four). Every clip of one format and size will do: GRAY, RGB and YUV, integers of 8 to
+    16 bit, half and float, any subsampling, from 16x16, with or without alpha. Interlaced frames raise an error.
 
     multi: the factor, at least 1: an int, a Fraction, "5/2", or a float, which means its shortest decimal.
     fps_num, fps_den: a target rate in place of multi; the clip must have a rate, or timecodes.
@@ -236,7 +236,7 @@ class NewFrames:
     """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node)."""
 
     def __init__(self, times: timing.Times, options: Options, kept: FrameCache) -> None:
-        self.times, self.pairs = times, Pairs(options, kept)
+        self.times, self.pairs = times, Pairs(options, times.frames, kept)
 
     @cached_property
     def stream(self) -> torch.cuda.Stream | None:

@@ -235,10 +235,11 @@ def neighbours(f: list[vs.VideoFrame]) -> tuple[list[vs.VideoFrame], list[vs.Vid
 class Pairs:
     """The flows of the latest pairs of a node; one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    def __init__(self, options: Options, kept: FrameCache | None = None) -> None:
-        """kept: shared by nodes of the same clip, so that a frame is read once for both of its pairs."""
-        self.options = options
-        self.cache: PairCache[Pair] = PairCache(least=3 if options.curved else 1)
+    def __init__(self, options: Options, frames: int, kept: FrameCache | None = None) -> None:
+        """frames: of the clip. kept: shared by its nodes, so that a frame is read once for both of its pairs."""
+        self.options, self.frames = options, frames
+        # Three are needed at once, and the fourth is the next one's, forwards or backwards.
+        self.cache: PairCache[Pair] = PairCache(least=4 if options.curved else 1)
         self.bent: tuple[tuple[int, int], Pair | None] | None = None
         self.kept = kept or FrameCache(options.settings.device)
 
@@ -256,10 +257,10 @@ class Pairs:
         return self.bent[1]
 
     def bend(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
-        """Find a pair and how its motion bends: evenly, where there is no pair of the same scene before or behind."""
+        """Find a pair and how its motion bends: not at all, where there is no pair of the same scene on either side."""
         pair = self.cache.get(moment[:2], lambda: self.find(moment, f))
-        if pair is None:
-            return None
+        if pair is None or moment.first == 0 or moment.second >= self.frames - 1:
+            return pair
         around = neighbours(f)
         before, behind = (self.beside(moment, offset, own) for offset, own in zip((-1, 1), around, strict=True))
         if before is None or behind is None or not before.box == pair.box == behind.box:
@@ -269,10 +270,7 @@ class Pairs:
         return self.engine.bent(pair, before, behind, pace)
 
     def beside(self, moment: Moment, offset: int, f: list[vs.VideoFrame]) -> Pair | None:
-        """Find the pair `offset` frames from the moment's; None across a cut, and beyond the clip's ends.
-
-        There it is one frame twice.
-        """
+        """Find the pair `offset` frames from the moment's; None across a cut, and of a frame shown twice."""
         if f[-1].props[cuts.NEXT]:
             return None
         there = moment._replace(first=moment.first + offset, second=moment.second + offset)

@@ -52,8 +52,8 @@ def retime(
     options: those of `filter.slomo` from `model` on, without `debug`.
 
     Source frames for an output frame: 2; with a shutter that passes s of them while it is open, s + 2 (s rounded up),
-    and never more than 2 · shutter. To know of cuts, the pairs that a step crosses are compared, in thumbnails, up
-    to 16 of them (`cuts.MOST`); not with sc=False.
+    and never more than 2 · shutter; one more on either side with curved. To know of cuts, the pairs that a step crosses
+    are compared, in thumbnails, up to 16 of them (`cuts.MOST`); not with sc=False.
 
     Raises ArgumentError, FormatError or WeightsError when the script loads.
     """
@@ -98,7 +98,8 @@ def retime(
         moments = (n + step * (i - samples // 2) for n in range(count) for i in range(samples))
         return timing.Timeline(clip.num_frames, tuple(map(position, moments)))
 
-    source = durations.timed(clip, codes) if checked.curved else clip  # where `Pairs` looks for them
+    told = checked.curved and timecodes is not None
+    source = durations.timed(clip, codes) if told else clip  # where `Pairs` looks for them
     out = interleave(source, timeline(shutter), checked)
     if shutter > 1:
         out = out.std.AverageFrames([1] * shutter, scenechange=True)
