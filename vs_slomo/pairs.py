@@ -236,7 +236,7 @@ class Pairs:
     """The flows of the latest pairs of a node; one callback at a time (the host's rule for a ModifyFrame node)."""
 
     def __init__(self, options: Options, frames: int, kept: FrameCache | None = None) -> None:
-        """frames: of the clip. kept: shared by its nodes, so that a frame is read once for both of its pairs."""
+        """frames: of the clip, how many. kept: shared by its nodes, so that each is read once for both of its pairs."""
         self.options, self.frames = options, frames
         # Three are needed at once, and the fourth is the next one's, forwards or backwards.
         self.cache: PairCache[Pair] = PairCache(least=4 if options.curved else 1)
