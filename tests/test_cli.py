@@ -226,6 +226,15 @@ def test_whoever_reads_may_stop(video):
     assert (done.returncode, b"Traceback" in done.stderr) == (141, False), done.stderr.decode()
 
 
+@pytest.fixture
+def heeding_ctrl_c():
+    """What runs in a shell's background ignores it, and whatever that starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise")
 def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
     long = media.picture(tmp_path / "long.mp4", seconds=200)
