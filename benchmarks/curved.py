@@ -19,36 +19,23 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, median
 
 import cv2
 import numpy as np
-import torch
 import vapoursynth as vs
 from host_overhead import source
+from quality import averaged, left_out, tensor
 from torch import Tensor
 
 from vs_slomo import slomo
 from vs_slomo.engine import dis_flow
 from vs_slomo.metrics import psnr
-from vs_slomo.model import Flows, Motion, acceleration, bent, flows_at
+from vs_slomo.model import Flows, acceleration, bent, flows_at
 from vs_slomo.training.data import Image, find_clips, read_frames
 
 COLUMNS = ("even", "curved", "line", "any")
-
-
-def tensor(image: Image) -> Tensor:
-    """Return a picture, (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-
-
-def windows(frames: list[Image], span: int, count: int) -> Iterator[tuple[list[Image], Image, float]]:
-    """Yield four frames `span` apart, a truth between the middle ones and its t; evenly spread."""
-    for k, first in enumerate(np.linspace(span, len(frames) - 1 - 2 * span, count).astype(int)):
-        middle = 1 + k % (span - 1)
-        yield frames[first - span : first + 2 * span + 1 : span], frames[first + middle], middle / span
 
 
 def flow(here: Image, there: Image) -> Tensor:
@@ -63,8 +50,7 @@ def scores(images: list[Image], truth: Image, t: float) -> dict[str, float]:
     frame0, frame1, wanted = map(tensor, (image0, image1, truth))
 
     def made(at_t: Flows) -> float:
-        half = Motion(*at_t, torch.zeros_like(at_t[0][:, :1]), 0.5)
-        return psnr(half.render(frame0, frame1).clamp(0, 1), wanted)
+        return psnr(averaged(at_t, frame0, frame1).clamp(0, 1), wanted)
 
     flows = flow(image0, image1), flow(image1, image0)
     even = flows_at(flows, t)
@@ -114,7 +100,7 @@ def main() -> None:
         for path in find_clips(arguments.folder):
             frames = list(read_frames(path))
             if len(frames) > 3 * span:
-                clips[path.name] = [scores(*window) for window in windows(frames, span, arguments.cases)]
+                clips[path.name] = [scores(*window) for window in left_out(frames, span, arguments.cases, span)]
                 print(row(path.name, clips[path.name]))
         means = [{c: fmean(v[c] for v in values) for c in COLUMNS} for values in clips.values()]
         print(row("mean (worst clip)", means))

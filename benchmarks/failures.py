@@ -13,11 +13,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from quality import make
-from torch import Tensor
 
 from vs_slomo import weights
+from vs_slomo.evaluate import as_image
 from vs_slomo.scenes import Scene
-from vs_slomo.training.data import Image
 
 SEED, SPEEDS, SIZE = 11, (4, 16), (160, 256)
 SHOWN = ("blend", "dis flow", "dis", "unet")
@@ -34,16 +33,9 @@ def main() -> None:
     for speed in SPEEDS:
         scene = Scene.random(SEED, *SIZE, speed=speed)
         first, truth, last = (as_image(scene.frame(t)) for t in (0.0, 0.5, 1.0))
-        made = make(model, [first, last], 0.5, info.scale)
+        made = make(model, [np.ascontiguousarray(x[..., ::-1]) for x in (first, last)], 0.5, info.scale)
         rows.append(np.concatenate([truth, *(as_image(made[name][0]) for name in SHOWN)], axis=1))
-    picture = np.concatenate(rows)[..., ::-1]
-    cv2.imwrite(str(arguments.output), picture, [cv2.IMWRITE_WEBP_QUALITY, 90])
-
-
-def as_image(picture: Tensor) -> Image:
-    """Return (3, H, W) in [0, 1] as (H, W, 3) uint8."""
-    image: Image = (255 * picture).round().byte().permute(1, 2, 0).numpy()
-    return image
+    cv2.imwrite(str(arguments.output), np.concatenate(rows), [cv2.IMWRITE_WEBP_QUALITY, 90])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from torch import Tensor
 from vs_slomo import weights
 from vs_slomo.engine import Pair, dis_flow
 from vs_slomo.metrics import psnr
-from vs_slomo.model import Motion, SuperSloMo, acceleration, flows_at, network_input
+from vs_slomo.model import Flows, Motion, SuperSloMo, acceleration, flows_at, network_input
 from vs_slomo.training.data import Image, find_clips, read_frames
 from vs_slomo.warp import resize_field
 
@@ -69,17 +69,21 @@ def make(model: SuperSloMo, images: list[Image], t: float, scale: float) -> dict
             ratio = 1 if pair.finer else 1 / scale
             made[name] = motion.resized(ratio, ratio).render(frame0, frame1)
         if method == "dis":
-            plain = Motion(*flows_at(flows, t), torch.zeros_like(flows[0][:, :1]), 0.5)
-            made["dis flow"] = plain.render(frame0, frame1)
+            made["dis flow"] = averaged(flows_at(flows, t), frame0, frame1)
     return {name: made[name].clamp(0, 1) for name in METHODS}
 
 
-def left_out(frames: list[Image], span: int, count: int) -> Iterator[tuple[list[Image], Image, float]]:
+def averaged(at_t: Flows, frame0: Tensor, frame1: Tensor) -> Tensor:
+    """Return the mean of both frames, warped by (Ft0, Ft1)."""
+    return Motion(*at_t, torch.zeros_like(at_t[0][:, :1]), 0.5).render(frame0, frame1)
+
+
+def left_out(frames: list[Image], span: int, count: int, margin: int = 0) -> Iterator[tuple[list[Image], Image, float]]:
     """Yield `count` windows of frames `span` apart, evenly spread, with a truth between them and its t.
 
-    Two frames, or four where there is one as far before and behind.
+    Two frames, or four where there is one as far before and behind. margin: frames to keep from the clip's ends.
     """
-    for k, first in enumerate(np.linspace(0, len(frames) - 1 - span, count).astype(int)):
+    for k, first in enumerate(np.linspace(margin, len(frames) - 1 - span - margin, count).astype(int)):
         middle = 1 + k % (span - 1)
         inside = span <= first < len(frames) - 2 * span
         seen = frames[first - span * inside : first + span * (1 + inside) + 1 : span]

@@ -32,14 +32,14 @@ def pan(offsets, format_id=vs.YUV420P8):
 
 
 @pytest.fixture
-def curved(shifting_model):
-    """Classical flow alone: this model adds nothing to it."""
+def classical(shifting_model):
+    """Options for classical flow alone: this model adds nothing to it."""
+    return {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False}
 
-    def make(clip, multi=2, **options):
-        options = {"flow": "dis", "sc": False, "curved": True} | options
-        return slomo(clip, multi, model=shifting_model, device="cpu", scale=1, **options)
 
-    return make
+@pytest.fixture
+def curved(classical):
+    return lambda clip, multi=2, **options: slomo(clip, multi, **{**classical, "curved": True, **options})
 
 
 # --- the parabola -----------------------------------------------------------------------------------------
@@ -162,8 +162,8 @@ def test_durations_of_the_frames_count(curved):
     assert off(curved(pan(WHERE))) > 0.09
 
 
-def test_timecodes_count(curved, shifting_model):
-    options = {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False, "curved": True}
+def test_timecodes_count(curved, classical):
+    options = classical | {"curved": True}
     assert off(curved(pan(WHERE), timecodes=UNEVEN)) < 0.03
     # By seconds, output frame 2 lies half way through the second frame's time; by frames it is number 3 of 6.
     assert off(retime(pan(WHERE), lambda t: t, timecodes=UNEVEN, length=7, **options), 2) < 0.03
@@ -273,28 +273,26 @@ def test_any_order_gives_the_same(curved):
     random.Random(0).shuffle(order)
     futures = {n: again.get_frame_async(n) for n in order}
     for n in range(len(out)):
-        assert all(
-            np.array_equal(a, b) for a, b in zip(planes(out.get_frame(n)), planes(futures[n].result()), strict=True)
-        ), n
+        assert same(out.get_frame(n), futures[n].result()), n
 
 
 # --- beside the other functions ---------------------------------------------------------------------------
 
 
-def test_retime_bends_too(shifting_model):
+def test_retime_bends_too(classical):
     """Backwards and slowly through the turning point: the same moments, the same frames."""
-    clip, options = pan(PARABOLA), {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False}
-    out = retime(clip, [(0, 4), (4, 2)], unit="frames", curved=True, **options)
-    want = slomo(clip, 2, curved=True, **options)
+    clip = pan(PARABOLA)
+    out = retime(clip, [(0, 4), (4, 2)], unit="frames", curved=True, **classical)
+    want = slomo(clip, 2, curved=True, **classical)
     assert all(same(out.get_frame(n), want.get_frame(8 - n)) for n in range(4))
 
 
-def test_motion_shows_the_same_flow(shifting_model):
-    clip, options = pan(PARABOLA), {"model": shifting_model, "device": "cpu", "scale": 1, "flow": "dis", "sc": False}
-    bent, even = (motion(clip, curved=c, **options).forward.get_frame(3) for c in (True, False))
+def test_motion_shows_the_same_flow(classical):
+    clip = pan(PARABOLA)
+    bent, even = (motion(clip, curved=c, **classical).forward.get_frame(3) for c in (True, False))
     assert same(bent, even)
     noted, requests = counting(clip)
-    clips = motion(noted, curved=True, **options)
+    clips = motion(noted, curved=True, **classical)
     clips.backward.get_frame(3)
     assert set(requests) == {3, 4}
     clips.visibility.get_frame(3)

@@ -251,14 +251,18 @@ class Pairs:
     def get(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
         """Return the moment's pair, from the frames that `feed` gives; None where there is nothing to move."""
         if not self.options.curved:
-            return self.cache.get(moment[:2], lambda: self.find(moment, f))
+            return self.even(moment, f)
         if self.bent is None or self.bent[0] != moment[:2]:
             self.bent = moment[:2], self.bend(moment, f)
         return self.bent[1]
 
+    def even(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
+        """Return the moment's pair by its own two frames alone."""
+        return self.cache.get(moment[:2], lambda: self.find(moment, f))
+
     def bend(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
         """Find a pair and how its motion bends: not at all, where there is no pair of the same scene on either side."""
-        pair = self.cache.get(moment[:2], lambda: self.find(moment, f))
+        pair = self.even(moment, f)
         if pair is None or moment.first == 0 or moment.second >= self.frames - 1:
             return pair
         around = neighbours(f)
@@ -273,8 +277,7 @@ class Pairs:
         """Find the pair `offset` frames from the moment's; None across a cut, and of a frame shown twice."""
         if f[-1].props[cuts.NEXT]:
             return None
-        there = moment._replace(first=moment.first + offset, second=moment.second + offset)
-        return self.cache.get(there[:2], lambda: self.find(there, f))
+        return self.even(moment._replace(first=moment.first + offset, second=moment.second + offset), f)
 
     def find(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
         """Find a pair's flow; None where both frames are the same."""
