@@ -114,21 +114,30 @@ def unet(x, parameters, net, *, last_activation):
 # --- Super SloMo (section 3) -----------------------------------------------------------------------------------
 
 
-def flow(i0, i1, parameters, *, last_activation):
-    """F01 and F10."""
+def flow(i0, i1, parameters, *, last_activation, levels=1):
+    """F01 and F10; with more levels what is left of them, once half the size has had its say."""
+    if levels > 1:
+        small = (halve(pad(i, 64)) for i in (i0, i1))
+        f01, f10 = (
+            2 * enlarge(f, 2)[:, : i0.shape[1], : i0.shape[2]]
+            for f in flow(*small, parameters, last_activation=last_activation, levels=levels - 1)
+        )
+        more01 = flow(i0, warp(i1, f01), parameters, last_activation=last_activation)[0]
+        more10 = flow(i1, warp(i0, f10), parameters, last_activation=last_activation)[0]
+        return f01 + more01, f10 + more10
     mean = parameters["mean"]
     out = unet(np.concatenate([i0 - mean, i1 - mean]), parameters, "flow_net", last_activation=last_activation)
     return out[0:2], out[2:4]
 
 
-def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=True):
+def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=True, levels=1):
     """The frame at t, and (F01, F10, final Ft0, final Ft1, V0), the last three at the frames' resolution."""
     times = round(1 / scale)
     height, width = frame0.shape[1:]
     i0, i1 = (shrink(pad(frame, 32 * times), times) for frame in (frame0, frame1))
     mean = parameters["mean"]
 
-    f01, f10 = flow(i0, i1, parameters, last_activation=last_activation)
+    f01, f10 = flow(i0, i1, parameters, last_activation=last_activation, levels=levels)
     ft0 = -(1 - t) * t * f01 + t**2 * f10
     ft1 = (1 - t) ** 2 * f01 - t * (1 - t) * f10
     seen = [i0 - mean, i1 - mean, f01, f10, ft1, ft0, warp(i1 - mean, ft1), warp(i0 - mean, ft0)]

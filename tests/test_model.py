@@ -44,6 +44,7 @@ def difference(net, pair, t, scale):
         oracle.parameters(net),
         scale=scale,
         last_activation=net.flow_net.last_activation,
+        levels=net.levels,
     )
     return abs(net(*pair, t, scale)[0].numpy() - expected).max(), found
 
@@ -70,6 +71,17 @@ def test_oracle(width, t, scale, size, last_activation, record_property):
 def test_oracle_at_other_shapes_and_scales(scale, size):
     error, _ = difference(lively(8, last_activation=False), frames(*size), 0.3, scale)
     assert error < TOLERANCE
+
+
+@pytest.mark.parametrize(("levels", "scale", "size"), [(2, 1, (33, 70)), (3, 0.5, (61, 200)), (4, 1, (31, 27))])
+def test_oracle_with_levels(levels, scale, size):
+    net = lively(8, last_activation=False)
+    net.levels = levels
+    error, (f01, f10, *_) = difference(net, frames(*size), 0.3, scale)
+    assert error < TOLERANCE
+    net.levels = 1
+    _, (one, other, *_) = difference(net, frames(*size), 0.3, scale)
+    assert min(abs(f01 - one).max(), abs(f10 - other).max()) > 1
 
 
 def half_a_pixel_off(image, flow):

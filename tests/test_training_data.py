@@ -93,7 +93,7 @@ def test_no_window_runs_over_a_cut_or_a_duplicate(cache):
 def test_errors_are_those_of_dis(cache):
     clip, k, window = Windows(cache, 64).windows[0]
     frames = np.load(cache / "a_moving.npy")
-    flow = data.both_flows(frames[window.first], frames[window.last])
+    flow = data.all_motion(frames, window.first, window.last, np.zeros(14, dtype=int))
     t = (window.truths[0] - window.first) / (window.last - window.first)
     l1, mse = data.dis_error(frames[window.first], frames[window.truths[0]], frames[window.last], flow, t)
     assert clip == 0
@@ -127,6 +127,48 @@ def test_flows_hold_after_mirroring_turning_and_reversing(cache):
     t = batch.t
     found = backwarp(frame0, -(1 - t) * t * f01 + t * t * f10)
     assert ((found - truth)[inner].abs().mean() < 0.4 * (frame0 - truth)[inner].abs().mean()).item()
+
+
+def speeding_up(count):
+    """Return pictures that move in a parabola: speed 0 at first, 0.5 pixels more with each."""
+    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8), (0, 0), 3)
+    picture = cv2.normalize(picture, None, 0, 255, cv2.NORM_MINMAX)
+    places = [np.array([[1, 0, 10 - 0.25 * k**2], [0, 1, 10 - 0.15 * k**2]]) for k in range(count)]
+    return np.stack([cv2.warpAffine(picture, place, (SIZE, SIZE)) for place in places])
+
+
+def test_motion_is_bent_by_the_frames_beside():
+    frames, whole = speeding_up(12), np.zeros(12, dtype=int)
+    bend = data.all_motion(frames, 4, 6, whole)[4:, 16:-16, 16:-16].mean((1, 2))
+    # What is moved to the left by 0.25 k^2 speeds up by 0.5 a frame, so by 2 in the square of two frames.
+    np.testing.assert_allclose(bend, [-2, -1.2], atol=0.1)
+    for first, last, bad in (
+        (1, 3, whole),  # no frame 2 before
+        (8, 10, whole),  # nor 2 behind
+        (4, 6, np.array([0, 0, 0] + 9 * [1])),  # a cut between frames 2 and 3
+        (4, 6, np.array(8 * [0] + 4 * [1])),  # and between 7 and 8
+    ):
+        assert not data.all_motion(frames, first, last, bad)[4:].any()
+    assert data.all_motion(frames, 4, 6, np.array(9 * [0] + 3 * [1]))[4:].any()  # behind the last one asked for
+
+
+def test_a_part_of_the_samples_is_bent_through_every_change(tmp_path):
+    write(tmp_path / "clip", speeding_up(12))
+    prepare(tmp_path, tmp_path / "cache")
+    even, half, bent = (Windows(tmp_path / "cache", 64, curved=part) for part in (0.0, 0.5, 1.0))
+    assert not any(even[k].bend.any() for k in range(20))
+    batch = collate([bent[k] for k in range(40)])
+    curves = batch.bend.abs().mean((1, 2, 3)) > 0.05
+    assert 10 < curves.sum() < 40  # at the ends nothing bends
+    assert 0.25 < sum(bool(half[k].bend.any()) for k in range(40)) / curves.sum() < 0.75
+    frame0, truth = (torch.nn.functional.avg_pool2d(x.float() / 255, 2) for x in (batch.frame0, batch.truth))
+    t, f01, f10 = batch.t, batch.flow[:, :2], batch.flow[:, 2:]
+    line = -(1 - t) * t * f01 + t * t * f10
+    errors = [
+        (backwarp(frame0, way) - truth)[..., 8:-8, 8:-8].abs().mean((1, 2, 3))
+        for way in (line, line + t * (1 - t) / 2 * batch.bend)
+    ]
+    assert (errors[1] < errors[0])[curves].float().mean() > 0.9
 
 
 def test_crops_have_to_fit(cache):

@@ -72,6 +72,7 @@ def batch_of(count):
     return Sample(
         *frames,
         flow=torch.randn(count, 4, 32, 32),
+        bend=torch.randn(count, 2, 32, 32),
         t=torch.rand(count, 1, 1, 1) * 0.5 + 0.25,
         error=torch.rand(count, 2) * 0.01,
         own=torch.arange(count) % 2 == 0,
@@ -107,6 +108,25 @@ def test_without_pictures_the_flow_s_losses_stay():
     whole, _ = losses.window_losses(model, batch, 0.5)
     assert parts.keys() == whole.keys() - {"frame"}
     assert all(torch.equal(parts[name], whole[name]) for name in parts)
+
+
+def test_bent_motion_finds_what_speeds_up():
+    wide = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    wide = torch.nn.functional.interpolate(255 * wide, scale_factor=8, mode="bicubic").clamp(0, 255).byte()
+    # From 40 to 64, but at t = 1/2 at 46: 6 behind the line, and the parabola is 1/8 of its acceleration behind it.
+    frame0, truth, frame1 = (wide[..., 32:96, x : x + 64] for x in (40, 46, 64))
+    model = SuperSloMo(2, last_activation=False)
+    for p in model.interp_net.parameters():
+        torch.nn.init.zeros_(p)
+
+    def loss(bend):
+        flow = torch.cat((constant_flow(-12, 0, 32), constant_flow(12, 0, 32)), 1)
+        own, t = torch.tensor([False]), torch.full((1, 1, 1, 1), 0.5)
+        sample = Sample(frame0, truth, frame1, flow, bend, t, torch.tensor([[0.01, 1e-3]]), own)
+        return losses.window_losses(model, sample, 0.5)[0]["frame"]
+
+    assert loss(constant_flow(-24, 0, 32)) < 0.6 * loss(constant_flow(0, 0, 32))
+    assert loss(constant_flow(24, 0, 32)) > loss(constant_flow(0, 0, 32))
 
 
 def test_gradients_reach_both_networks():

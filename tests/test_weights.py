@@ -35,6 +35,7 @@ INFO = ModelInfo(
     scale=0.25,
     mean=(0.1, 0.2, 0.3),
     last_activation=False,
+    levels=3,
     flow="dis",
     training='{"steps": 3}',
 )
@@ -46,9 +47,9 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home" / "models"
 
 
-def tiny(width=WIDTH, *, last_activation=False, mean=INFO.mean):
+def tiny(width=WIDTH, *, last_activation=False, mean=INFO.mean, levels=INFO.levels):
     torch.manual_seed(1)
-    return SuperSloMo(width, last_activation=last_activation, mean=mean)
+    return SuperSloMo(width, last_activation=last_activation, mean=mean, levels=levels)
 
 
 def nets(model, prefix=""):
@@ -117,6 +118,13 @@ def test_a_loaded_model_does_not_need_its_file(tmp_path, dtype):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+def test_a_file_that_does_not_speak_of_levels_has_one(tmp_path):
+    path = saved(tmp_path / "m.safetensors")
+    spoil(path, lambda _, metadata: metadata.pop("levels"))
+    assert weights.read_info(path) == replace(INFO, levels=1, path=path)
+    assert weights.load(path)[0].levels == 1
+
+
 def test_header_needs_no_weights(tmp_path, monkeypatch):
     path = saved(tmp_path / "m.safetensors")
     monkeypatch.setattr(SuperSloMo, "load_state_dict", None)
@@ -162,6 +170,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         ({"licence": "MIT\x1b[2J"}, r"licence: got 'MIT\\x1b\[2J', allowed: a line of text"),
         ({"mean": (0.4, 0.4)}, r"mean: got \(0\.4, 0\.4\), allowed: three numbers"),
         ({"last_activation": "no"}, r"last_activation: got 'no', allowed: True or False"),
+        ({"levels": 5}, r"levels: got 5, allowed: a whole number from 1 to 4"),
         ({"training": "an hour"}, r"training: got 'an hour', allowed: a JSON object"),
     ],
 )
@@ -175,6 +184,8 @@ def test_save_refuses_an_info_of_another_model(tmp_path):
         weights.save(tiny(), replace(INFO, width=4), tmp_path / "m")
     with pytest.raises(ArgumentError, match=r"info\.last_activation: got True, allowed: .* False"):
         weights.save(tiny(), replace(INFO, last_activation=True), tmp_path / "m")
+    with pytest.raises(ArgumentError, match=r"info\.levels: got 1, allowed: the model's own, 3"):
+        weights.save(tiny(), replace(INFO, levels=1), tmp_path / "m")
     with pytest.raises(ArgumentError, match=r"info\.mean: got .*0\.429.*, allowed: the model's own"):
         weights.save(tiny(), replace(INFO, mean=MEAN), tmp_path / "m")
 
@@ -222,7 +233,7 @@ def test_public_checkpoint(tmp_path, zipped, prefix):
     assert info == ModelInfo(name="SuperSloMo", width=WIDTH, dtype="float32", path=path)
     assert (info.scale, info.last_activation, info.flow) == (1.0, True, "unet")
     model, info = weights.load(path)
-    expected = tiny(last_activation=True, mean=MEAN)
+    expected = tiny(last_activation=True, mean=MEAN, levels=1)
     assert torch.equal(frame(model), frame(expected))
 
 
@@ -232,7 +243,7 @@ def test_checkpoint_says_what_it_is(tmp_path, zipped):
     path = public(tmp_path / "m.pt", zipped=zipped, **facts)
     info = weights.read_info(path)
     assert (info.scale, info.last_activation, info.width, info.mean) == (0.5, False, WIDTH, (0.1, 0.2, 0.3))
-    assert torch.equal(frame(weights.load(path)[0]), frame(tiny()))
+    assert torch.equal(frame(weights.load(path)[0]), frame(tiny(levels=1)))
 
 
 @pytest.mark.parametrize(
@@ -393,6 +404,8 @@ REFUSED = {
         lambda p: spoil(p, lambda t, m: m.update(last_activation="maybe")),
         "metadata are wrong",
     ),
+    "levels": (lambda p: spoil(p, lambda t, m: m.update(levels="0")), "levels: got 0, allowed: a whole number"),
+    "levels, a word": (lambda p: spoil(p, lambda t, m: m.update(levels="two")), "metadata are wrong"),
     "training": (lambda p: spoil(p, lambda t, m: m.update(training="long")), "training: got 'long'"),
     "width": (lambda p: spoil(p, lambda t, m: m.update(width="8")), "say width 8, the tensors 2"),
     "missing key": (
@@ -860,10 +873,10 @@ def test_command(tmp_path, site, home, capsys):
 
     target = str(tmp_path / "out.safetensors")
     options = ["--scale", "1/2", "--no-last-activation", "--name", "x", "--version", "3", "--licence", "BSD"]
-    assert cli.main(["weights", "convert", "mine", target, *options, "--flow", "dis"]) == 0
+    assert cli.main(["weights", "convert", "mine", target, *options, "--levels", "2", "--flow", "dis"]) == 0
     assert capsys.readouterr().out == f"{target}: x 3, width 2, scale 0.5\n"
     info = weights.read_info(target)
-    assert (info.scale, info.last_activation, info.licence, info.flow) == (0.5, False, "BSD", "dis")
+    assert (info.scale, info.last_activation, info.levels, info.licence, info.flow) == (0.5, False, 2, "BSD", "dis")
 
     assert cli.main(["weights", "list"]) == 0
     first, second = capsys.readouterr().out.splitlines()

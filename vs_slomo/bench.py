@@ -33,6 +33,7 @@ from .errors import SlomoError
 from .filter import slomo
 from .model import SuperSloMo, network_input
 from .pairs import check_options
+from .weights import ModelInfo
 
 HEIGHTS = (180, 270, 360, 540, 720, 1080, 1440, 2160)
 MULTIS = (2, 3, 4, 6, 8, 12, 16)
@@ -166,7 +167,7 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
         _wait(device)
         networks = spent.seconds / (time.perf_counter() - start)
     ms = {name: 1000 * statistics.median(x) for name, x in took.items()}
-    multiplied = _flops(info.width, seen[0])
+    multiplied = _flops(info, seen[0])
     by_flow, by_interp = (0.0 if settings.flow == "dis" else multiplied[0]), multiplied[1]
     product = 2 * PRODUCT[device.type] ** 3
     frame, chain = ms["frames"] / (multi - 1), ms["chain"] / (multi - 1)
@@ -432,13 +433,14 @@ def _options(settings: Settings) -> dict[str, Any]:
     return {"model": str(settings.model)} | {name: getattr(settings, name) for name in names}
 
 
-def _flops(width: int, seen: Tensor) -> tuple[float, float]:
+def _flops(info: ModelInfo, seen: Tensor) -> tuple[float, float]:
     """Return the floating-point operations of both networks for one such input, as direct convolutions."""
-    model = SuperSloMo(width).to("meta")
+    model = SuperSloMo(info.width, levels=info.levels).to("meta")
+    frame, inputs = (torch.empty(1, channels, *seen.shape[-2:], device="meta") for channels in (3, 20))
     counts = []
-    for net, channels in ((model.flow_net, 6), (model.interp_net, 20)):
+    for run in (lambda: model.flow(frame, frame), lambda: model.interp_net(inputs)):
         with FlopCounterMode(display=False) as counter:
-            net(torch.empty(1, channels, *seen.shape[-2:], device="meta"))
+            run()
         counts.append(float(counter.get_total_flops()))
     return counts[0], counts[1]
 

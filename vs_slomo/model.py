@@ -54,6 +54,7 @@ class SuperSloMo(nn.Module):
     width: channels of both U-Nets at full resolution (paper: 32).
     last_activation: see `UNet`.
     mean: per channel, subtracted from the networks' input.
+    levels: resolutions at which the flow network looks, each half of the next (paper: 1); see `flow`.
     """
 
     mean: Tensor
@@ -64,16 +65,33 @@ class SuperSloMo(nn.Module):
         *,
         last_activation: bool = True,
         mean: tuple[float, float, float] = MEAN,
+        levels: int = 1,
     ) -> None:
         super().__init__()
+        self.levels = levels
         self.flow_net = UNet(6, 4, width, last_activation=last_activation)
         self.interp_net = UNet(20, 5, width, last_activation=last_activation)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
 
     def flow(self, i0: Tensor, i1: Tensor) -> Flows:
-        """F01 and F10, each (B, 2, H, W) float32 pixels (section 3.2, flow computation network)."""
-        out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
-        return out[:, :2], out[:, 2:]
+        """F01 and F10, each (B, 2, H, W) float32 pixels (section 3.2, flow computation network).
+
+        With more than one level, the network finds what is left to find once the frames are warped by what it found
+        at half the size: so small motion is all that it ever has to see (SPyNet: Ranjan and Black, CVPR 2017).
+        """
+        return self._flow(i0, i1, self.levels)
+
+    def _flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
+        if levels == 1:
+            out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
+            return out[:, :2], out[:, 2:]
+        height, width = i0.shape[-2:]
+        small0, small1 = (F.avg_pool2d(padded(x, 2 * MULTIPLE), 2) for x in (i0, i1))
+        coarse = self._flow(small0, small1, levels - 1)
+        f01, f10 = (2 * resize_field(f, 2, 2)[..., :height, :width] for f in coarse)
+        left01, _ = self._flow(i0, backwarp(i1, f01), 1)
+        left10, _ = self._flow(i1, backwarp(i0, f10), 1)
+        return f01 + left01, f10 + left10
 
     def refine(
         self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, bend: Tensor | None = None
@@ -126,11 +144,15 @@ class SuperSloMo(nn.Module):
         return self.motion(i0, i1, self.flow(i0, i1), t).resized(1 / scale, 1 / scale).render(frame0, frame1)
 
 
+def padded(frame: Tensor, step: int) -> Tensor:
+    """Repeat the last row and column of (B, C, H, W) until both sizes are multiples of `step`."""
+    height, width = frame.shape[-2:]
+    return F.pad(frame, (0, -width % step, 0, -height % step), mode="replicate")
+
+
 def network_input(frame: Tensor, scale: float) -> Tensor:
     """Pad (B, C, H, W) by repetition to whole multiples of 32 network pixels, and shrink (triangle filter)."""
-    height, width = frame.shape[-2:]
-    step = round(MULTIPLE / scale)
-    frame = F.pad(frame, (0, -width % step, 0, -height % step), mode="replicate")
+    frame = padded(frame, round(MULTIPLE / scale))
     if scale == 1:
         return frame
     return F.interpolate(frame, scale_factor=scale, mode="bilinear", align_corners=False, antialias=True)

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.weights import LEVELS
 
 Trained = Literal["flow", "interp", "both"]
 
@@ -68,6 +69,8 @@ class Stage:
     """Compare pictures at the frames' resolution; false: at the networks', in half the time."""
     own: float = 0.25
     """Part of the windows whose flow the flow network finds; the others start from DIS."""
+    curved: float = 0.0
+    """Part of the windows whose motion is bent as `slomo(curved=True)` bends it, by DIS of the frames beside."""
     scenes: int = 0
     """Synthetic scenes a step, over all processes, for the flow network."""
     scene_size: int = 128
@@ -100,6 +103,8 @@ class Config:
     """Channels of both networks at full resolution."""
     scale: float = 0.5
     """Their resolution: 1, 1/2, 1/4 or 1/8 of the frames'."""
+    levels: int = 2
+    """Resolutions at which the flow network looks, each half of the next; 1 is the paper's."""
     stage: tuple[Stage, ...] = (Stage("both"),)
     """One after another."""
     choose: Literal["unet", "dis", "better"] = "better"
@@ -140,6 +145,8 @@ def check(config: Config) -> None:
     """Refuse what cannot be trained before anything is decoded."""
     if config.scale not in (1, 0.5, 0.25, 0.125):
         raise ArgumentError("scale", config.scale, "1, 1/2, 1/4 or 1/8")
+    if config.levels not in LEVELS:
+        raise ArgumentError("levels", config.levels, f"a whole number from {LEVELS[0]} to {LEVELS[-1]}")
     if not config.stage:
         raise ArgumentError("stage", config.stage, "at least one [[stage]]")
     for stage in config.stage:
@@ -148,8 +155,9 @@ def check(config: Config) -> None:
             raise ArgumentError("stage.crop", stage.crop, f"a multiple of {step}, at this scale")
         if stage.batch + stage.scenes < 1 or min(stage.batch, stage.scenes) < 0:
             raise ArgumentError("stage.batch", stage.batch, "at least 1, or 0 with scenes")
-        if not 0 <= stage.own <= 1:
-            raise ArgumentError("stage.own", stage.own, "0 to 1")
+        for name in ("own", "curved"):
+            if not 0 <= getattr(stage, name) <= 1:
+                raise ArgumentError(f"stage.{name}", getattr(stage, name), "0 to 1")
         learns_flow = stage.train != "interp" and (stage.scenes or (stage.batch and stage.own))
         if not (stage.weights.frame or stage.weights.perceptual or learns_flow):
             raise ArgumentError("stage.weights.frame", stage.weights.frame, "above 0, or nothing is left to learn from")

@@ -3,7 +3,8 @@
 A clip is a video file or a folder of pictures (the frames of Adobe240 or GoPro). `prepare` writes, per clip,
 
     NAME.npy        (N, H, W, 3) uint8, RGB: every frame, shrunk to at most `max_side`
-    NAME.flow.npy   (K, 4, H/2, W/2) float16: DIS flow (F01, F10) of each window, pixels of its own resolution
+    NAME.flow.npy   (K, 6, H/2, W/2) float16: of each window DIS flow (F01, F10) and `model.acceleration`, pixels of
+                    its own resolution
 
 and one `index.json` that lists the windows. A window is a pair of frames, a few frames apart, and the frames
 between them that may be asked for.
@@ -30,6 +31,7 @@ from torch.utils.data import Dataset
 
 from vs_slomo.engine import dis_flow
 from vs_slomo.errors import ArgumentError, SourceError
+from vs_slomo.model import acceleration
 from vs_slomo.scenes import Scenes, random_scenes
 
 log = logging.getLogger(__name__)
@@ -119,11 +121,23 @@ def shrink(image: Image, max_side: int) -> Image:
     return np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
 
 
-def both_flows(image0: Image, image1: Image) -> Field:
-    """DIS flow in both directions, as the engine finds it, (4, H, W): F01, F10."""
-    gray0, gray1 = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (image0, image1))
-    flows = dis_flow(gray0, gray1), dis_flow(gray1, gray0)
-    return torch.cat(flows, dim=1)[0].numpy()
+def all_motion(frames: Image, first: int, last: int, bad: NDArray[np.int_]) -> Field:
+    """DIS flow of a window in both directions, as the engine finds it, and what bends it, (6, H, W): F01, F10, bend.
+
+    bad: how many bad joints lie before each frame. Without a frame as far before and behind, past no such joint,
+    nothing bends.
+    """
+
+    def flow(here: int, there: int) -> Tensor:
+        gray = [cv2.cvtColor(frames[n], cv2.COLOR_RGB2GRAY) for n in (here, there)]
+        return dis_flow(*gray)
+
+    flows = flow(first, last), flow(last, first)
+    bend = torch.zeros_like(flows[0])
+    before, behind = 2 * first - last, 2 * last - first
+    if before >= 0 and behind < len(frames) and bad[before] == bad[behind]:
+        bend = acceleration(flows, flow(first, before), flow(last, behind))
+    return torch.cat((*flows, bend), dim=1)[0].numpy()
 
 
 def warp(image: Image, flow: Field) -> Image:
@@ -137,7 +151,7 @@ def warp(image: Image, flow: Field) -> Image:
 
 def dis_error(image0: Image, truth: Image, image1: Image, flow: Field, t: float) -> tuple[float, float]:
     """Mean absolute and squared error, of 1, of equation 4 on DIS flow with a plain average."""
-    f01, f10 = flow[:2], flow[2:]
+    f01, f10 = flow[:2], flow[2:4]
     warped0 = warp(image0, -(1 - t) * t * f01 + t * t * f10)
     warped1 = warp(image1, (1 - t) * (1 - t) * f01 - t * (1 - t) * f10)
     error = (warped0.astype(np.float32) + warped1) / 510 - truth.astype(np.float32) / 255
@@ -161,15 +175,15 @@ def joints(frames: Image) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return np.array(residue) > CUT, differences < DUPLICATE * np.median(differences)
 
 
-def choose_windows(
-    cut: NDArray[np.bool_], duplicate: NDArray[np.bool_], count: int, rng: np.random.Generator
-) -> list[tuple[int, int]]:
-    """Draw up to `count` windows (first, last) without a cut or a duplicate inside, spread over the clip."""
-    bad = np.concatenate([[0], np.cumsum(cut | duplicate)])
+def choose_windows(bad: NDArray[np.int_], count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Draw up to `count` windows (first, last) without a bad joint inside, spread over the clip.
+
+    bad: how many cuts and duplicates lie before each frame.
+    """
     chosen: set[tuple[int, int]] = set()
-    for first in rng.permutation(np.repeat(np.arange(len(cut)), 3)):
+    for first in rng.permutation(np.repeat(np.arange(len(bad) - 1), 3)):
         last = int(first) + int(rng.choice(SPANS))
-        if last <= len(cut) and bad[last] == bad[first]:
+        if last < len(bad) and bad[last] == bad[first]:
             chosen.add((int(first), last))
         if len(chosen) == count:
             break
@@ -186,9 +200,10 @@ def prepare_clip(path: Path, name: str, *, cache: Path, density: float, max_side
     rng = np.random.default_rng([seed, len(frames)])
     windows: list[Window] = []
     flows: list[NDArray[np.float16]] = []
-    for first, last in choose_windows(cut, duplicate, round(density * len(frames) ** 0.5), rng):
+    bad = np.concatenate([[0], np.cumsum(cut | duplicate)])
+    for first, last in choose_windows(bad, round(density * len(frames) ** 0.5), rng):
         image0, image1 = frames[first], frames[last]
-        flow = both_flows(image0, image1)
+        flow = all_motion(frames, first, last, bad)
         motion = float(np.percentile(np.hypot(flow[0], flow[1]), 95))
         if not MOTION[0] <= motion <= MOTION[1]:
             continue
@@ -197,7 +212,7 @@ def prepare_clip(path: Path, name: str, *, cache: Path, density: float, max_side
         errors = [dis_error(image0, frames[m], image1, flow, (m - first) / (last - first)) for m in truths]
         l1, mse = zip(*errors, strict=True)
         windows.append(Window(first, last, motion, truths, l1, mse))
-        half = flow.reshape(4, flow.shape[1] // 2, 2, flow.shape[2] // 2, 2).mean((2, 4)) / 2
+        half = flow.reshape(6, flow.shape[1] // 2, 2, flow.shape[2] // 2, 2).mean((2, 4)) / 2
         flows.append(half.astype(np.float16))
     log.info(
         "%s: %d frames, %d cuts, %d duplicates, %d windows",
@@ -240,14 +255,15 @@ class Sample:
     """One window, cropped and augmented; a batch has the same fields with a leading axis.
 
     frame0, truth, frame1: (3, S, S) uint8. flow: (4, S/2, S/2) float32, DIS (F01, F10) in its own pixels.
-    t: (1, 1, 1). error: (2,), DIS's mean absolute and squared error on the whole frame.
-    own: () bool, the flow network is to find the flow itself.
+    bend: (2, S/2, S/2) float32, `model.acceleration` in the same; 0 where motion is even.
+    t: (1, 1, 1). error: (2,), DIS's mean absolute and squared error on the whole frame. own: () bool, the flow network is to find the flow itself.
     """
 
     frame0: Tensor
     truth: Tensor
     frame1: Tensor
     flow: Tensor
+    bend: Tensor
     t: Tensor
     error: Tensor
     own: Tensor
@@ -263,7 +279,7 @@ def collate(samples: list[Sample]) -> Sample:
 
 
 def signs(*values: int) -> Field:
-    """Return factors for the components of both flows."""
+    """Return factors for the components of the flows."""
     return np.array(values, dtype=np.float32)[:, None, None]
 
 
@@ -274,8 +290,8 @@ class Windows(Dataset[Sample]):
     by its numbers.
     """
 
-    def __init__(self, cache: Path, crop: int, own: float = 0.0, seed: int = 0) -> None:
-        self.crop, self.own, self.seed = crop, own, seed
+    def __init__(self, cache: Path, crop: int, own: float = 0.0, curved: float = 0.0, seed: int = 0) -> None:
+        self.crop, self.own, self.curved, self.seed = crop, own, curved, seed
         self.frames: list[NDArray[np.uint8]] = []
         self.flows: list[NDArray[np.float16]] = []
         self.windows: list[tuple[int, int, Window]] = []
@@ -310,24 +326,27 @@ class Windows(Dataset[Sample]):
         flow = flow.astype(np.float32)
 
         if rng.random() < 0.5:  # mirror
-            stack, flow = stack[..., ::-1], flow[..., ::-1] * signs(-1, 1, -1, 1)
+            stack, flow = stack[..., ::-1], flow[..., ::-1] * signs(-1, 1, -1, 1, -1, 1)
         if rng.random() < 0.5:  # turn upside down
-            stack, flow = stack[..., ::-1, :], flow[:, ::-1] * signs(1, -1, 1, -1)
+            stack, flow = stack[..., ::-1, :], flow[:, ::-1] * signs(1, -1, 1, -1, 1, -1)
         if rng.random() < 0.5:  # transpose
-            stack, flow = stack.swapaxes(2, 3), flow.swapaxes(1, 2)[[1, 0, 3, 2]]
+            stack, flow = stack.swapaxes(2, 3), flow.swapaxes(1, 2)[[1, 0, 3, 2, 5, 4]]
         if rng.random() < 0.5:  # play backwards
-            stack, flow, t = stack[::-1], flow[[2, 3, 0, 1]], 1 - t
+            stack, flow, t = stack[::-1], flow[[2, 3, 0, 1, 4, 5]], 1 - t
         if rng.random() < 0.5:  # other colours
             gain = rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.15, 3)
             table = (np.arange(256) * gain[:, None]).clip(0, 255).astype(np.uint8)
             order = rng.permutation(3)
             stack = np.stack([table[k][stack[:, order[k]]] for k in range(3)], axis=1)
+        if rng.random() >= self.curved:  # evenly
+            flow[4:] = 0
         picture0, between, picture1 = (torch.from_numpy(p.copy()) for p in stack)
         return Sample(
             picture0,
             between,
             picture1,
-            torch.from_numpy(flow.copy()),
+            torch.from_numpy(flow[:4].copy()),
+            torch.from_numpy(flow[4:].copy()),
             torch.full((1, 1, 1), t, dtype=torch.float32),
             torch.tensor([window.l1[choice], window.mse[choice]], dtype=torch.float32),
             # Evenly spread, so that every batch has its part.

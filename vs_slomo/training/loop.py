@@ -299,7 +299,7 @@ def run_stage(
     samples: Iterator[Sample] | None = None
     scenes: Iterator[Scenes] | None = None
     if stage.batch:
-        windows = Windows(cache, stage.crop, stage.own, config.seed)
+        windows = Windows(cache, stage.crop, stage.own, stage.curved, config.seed)
         samples = iter(loader(windows, collate, stage.batch, config, process, state.step))
     if stage.scenes:
         bank = texture_bank(cache, config.photos, config.seed)
@@ -340,7 +340,7 @@ def run_stage(
 def begin(config: Config, process: Process) -> State:
     """Make both copies of the model, with the weights to start from."""
     torch.manual_seed(config.seed)
-    model = SuperSloMo(config.width, last_activation=False)
+    model = SuperSloMo(config.width, last_activation=False, levels=config.levels)
     if config.start:
         start, info = files.load(config.start)
         if info.last_activation or info.scale != config.scale:
@@ -353,7 +353,7 @@ def begin(config: Config, process: Process) -> State:
             raise ArgumentError("width", config.width, f"{info.width} or {2 * info.width}, from {config.start}")
         for name, net in model.named_children():
             net.load_state_dict(narrow[name])
-    average = SuperSloMo(config.width, last_activation=False).requires_grad_(requires_grad=False)
+    average = SuperSloMo(config.width, last_activation=False, levels=config.levels).requires_grad_(requires_grad=False)
     average.load_state_dict(model.state_dict())
     # Both convert in place.
     for net in (model, average):
@@ -409,6 +409,7 @@ def export(state: State, config: Config, path: Path) -> None:
         width=config.width,
         scale=config.scale,
         last_activation=False,
+        levels=config.levels,
         flow="dis" if means.get("dis", 0) > means.get("unet", 0) else "unet",
         training=json.dumps({"stage": state.stage, "step": state.step, "validation": means}),
     )

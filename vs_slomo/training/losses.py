@@ -139,7 +139,7 @@ def window_losses(
     frame0, truth, frame1 = (x.float() / 255 for x in (batch.frame0, batch.truth, batch.frame1))
     i0, i1 = network_input(frame0, scale), network_input(frame1, scale)
     ratio = scale / FLOW_SCALE
-    flow = resize_field(batch.flow, ratio, ratio) * ratio
+    flow, bend = (resize_field(x, ratio, ratio) * ratio for x in (batch.flow, batch.bend))
     losses: Losses = {}
     own = batch.own.nonzero().squeeze(1)
     if len(own):
@@ -157,7 +157,7 @@ def window_losses(
         flow = flow.index_put((own,), torch.cat(found, 1))
     if not pictures:
         return losses, None
-    motion = model.motion(i0, i1, (flow[:, :2], flow[:, 2:]), batch.t)
+    motion = model.motion(i0, i1, (flow[:, :2], flow[:, 2:]), batch.t, bend=bend)
     if fine:
         picture = motion.resized(1 / scale, 1 / scale).render(frame0, frame1)
     else:

@@ -18,15 +18,15 @@ from vs_slomo.warp import resize_field
 
 from .data import FLOW_SCALE, Window
 
-METHODS = ("blend", "dis flow", "unet", "dis")
-"""Plain average; DIS flow, paper's formula, warps averaged; the model from its own flow; from DIS flow."""
+METHODS = ("blend", "dis flow", "unet", "dis", "curved")
+"""Plain average; DIS flow, paper's formula, warps averaged; the model from its own flow; from DIS flow; from that, bent."""
 
 Table = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Two frames, the truth between them, (1, 3, H, W) in [0, 1], and DIS flow at `FLOW_SCALE`, (1, 4, h, w)."""
+    """Two frames, the truth between them, (1, 3, H, W) in [0, 1], and the cache's motion, (1, 6, h, w)."""
 
     clip: str
     frame0: Tensor
@@ -87,13 +87,15 @@ def picture(method: str, model: SuperSloMo, case: Case, scale: float) -> Tensor:
     i0, i1 = network_input(case.frame0, scale), network_input(case.frame1, scale)
     ratio = scale / FLOW_SCALE
     label = pad_like(resize_field(case.flow, ratio, ratio) * ratio, *i0.shape[-2:])
-    flows = label[:, :2], label[:, 2:]
+    flows = label[:, :2], label[:, 2:4]
     match method:
         case "dis flow":
             # Half each: at t = 1/2 a logit of 0 means that.
             motion = Motion(*flows_at(flows, case.t), torch.zeros_like(label[:, :1]), 0.5)
         case "dis":
             motion = model.motion(i0, i1, flows, case.t)
+        case "curved":
+            motion = model.motion(i0, i1, flows, case.t, bend=label[:, 4:])
         case _:
             motion = model.motion(i0, i1, model.flow(i0, i1), case.t)
     return motion.resized(1 / scale, 1 / scale).render(case.frame0, case.frame1).clamp(0, 1)
