@@ -256,7 +256,8 @@ class Sample:
 
     frame0, truth, frame1: (3, S, S) uint8. flow: (4, S/2, S/2) float32, DIS (F01, F10) in its own pixels.
     bend: (2, S/2, S/2) float32, `model.acceleration` in the same; 0 where motion is even.
-    t: (1, 1, 1). error: (2,), DIS's mean absolute and squared error on the whole frame. own: () bool, the flow network is to find the flow itself.
+    t: (1, 1, 1). error: (2,), DIS's mean absolute and squared error on the whole frame.
+    own: () bool, the flow network is to find the flow itself.
     """
 
     frame0: Tensor

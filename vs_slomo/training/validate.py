@@ -19,7 +19,7 @@ from vs_slomo.warp import resize_field
 from .data import FLOW_SCALE, Window
 
 METHODS = ("blend", "dis flow", "unet", "dis", "curved")
-"""Plain average; DIS flow, paper's formula, warps averaged; the model from its own flow; from DIS flow; from that, bent."""
+"""Plain average; DIS, the paper's formula, warps averaged; the model from its own flow; from DIS; from DIS, bent."""
 
 Table = dict[str, dict[str, float]]
 
