@@ -106,10 +106,13 @@ def test_flow():
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("size", [(64, 96), (40, 70)])
-def test_as_the_model_alone(seeing_model, scale, size):
+@pytest.mark.parametrize("levels", [1, 2])
+def test_as_the_model_alone(seeing_model, tmp_path, scale, size, levels):
     """Pair, motion, render: what `SuperSloMo.forward` does."""
-    engine = Engine(settings_for(seeing_model, scale=scale))
-    model, _ = weights.load(seeing_model)
+    file = tmp_path / "model.safetensors"
+    weights.convert(seeing_model, file, levels=levels)
+    engine = Engine(settings_for(file, scale=scale))
+    model, _ = weights.load(file)
     a, b = textured(*size), textured(*size, 2, 1)
     pair = engine.pair(network_input(a, scale), network_input(b, scale))
     for t in (0.25, 0.5):
@@ -135,11 +138,14 @@ def test_planes_of_any_size_move_alike(shifting_model, ratio_x, ratio_y, scale):
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_half_precision_is_near(seeing_model, precision):
-    a, b = textured(64, 64), textured(64, 64, 2, 1)
+@pytest.mark.parametrize("levels", [1, 2])
+def test_half_precision_is_near(seeing_model, tmp_path, precision, levels):
+    a, b = textured(64, 96), textured(64, 96, 2, 1)
+    file = tmp_path / "model.safetensors"
+    weights.convert(seeing_model, file, levels=levels)
 
     def made(precision):
-        engine = Engine(settings_for(seeing_model, precision=precision))
+        engine = Engine(settings_for(file, precision=precision))
         return engine.render(engine.motion(engine.pair(a, b), 0.5), a, b, 1, 1)
 
     assert made(precision).dtype == torch.float32
