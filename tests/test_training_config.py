@@ -59,6 +59,8 @@ BASE = 'data = "d"\nrun = "r"\n'
         (BASE + '[[stage]]\nname = "a"\ncrop = 100', "stage.crop: got 100, allowed: a multiple of 64"),
         (BASE + '[[stage]]\nname = "a"\nbatch = 0', "stage.batch: got 0"),
         (BASE + '[[stage]]\nname = "a"\nown = 2', "stage.own: got 2.0, allowed: 0 to 1"),
+        (BASE + '[[stage]]\nname = "a"\ncurved = -1', "stage.curved: got -1.0, allowed: 0 to 1"),
+        (BASE + "levels = 5", "levels: got 5, allowed: a whole number from 1 to 4"),
         (BASE + '[[stage]]\nname = "a"\ntrain = "all"', "stage.train: got 'all', allowed: 'flow', 'interp', 'both'"),
         (BASE + '[[stage]]\nname = "a"\nweights = { flo = 1 }', "stage.weights.flo: got 1"),
         (BASE + '[[stage]]\nname = "a"\nweights = { perceptual = 1 }', "vgg: got ''"),

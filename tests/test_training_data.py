@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -169,6 +171,14 @@ def test_a_part_of_the_samples_is_bent_through_every_change(tmp_path):
         for way in (line, line + t * (1 - t) / 2 * batch.bend)
     ]
     assert (errors[1] < errors[0])[curves].float().mean() > 0.9
+
+
+def test_the_cache_of_an_older_version(cache, tmp_path):
+    shutil.copytree(cache, tmp_path / "old")
+    for file in (tmp_path / "old").glob("*.flow.npy"):
+        np.save(file, np.load(file)[:, :4])
+    with pytest.raises(ArgumentError, match=r"cache: got .*, or one that this version wrote"):
+        Windows(tmp_path / "old", 64)
 
 
 def test_crops_have_to_fit(cache):

@@ -303,6 +303,8 @@ class Windows(Dataset[Sample]):
             number = len(self.frames)
             self.frames.append(frames)
             self.flows.append(np.load(cache / f"{clip['name']}.flow.npy", mmap_mode="r"))
+            if self.flows[-1].shape[1] != 6:
+                raise ArgumentError("cache", str(cache), "an empty folder, or one that this version wrote")
             self.windows += [(number, k, Window(**w)) for k, w in enumerate(clip["windows"])]
         if not self.windows:
             raise ArgumentError("crop", crop, f"a size that fits the clips in {cache}")

@@ -136,9 +136,10 @@ class State:
     def load(self, path: Path) -> dict[str, Any] | None:
         """Go on from a checkpoint; return the optimizer's state, for the stage that needs it."""
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        width = saved["config"]["width"]
-        if width != self.model.flow_net.conv1.out_channels:
-            raise ArgumentError("width", self.model.flow_net.conv1.out_channels, f"{width}, as in {path}")
+        own = {"width": self.model.flow_net.conv1.out_channels, "levels": self.model.levels}
+        for name, value in own.items():
+            if (there := saved["config"].get(name, 1)) != value:
+                raise ArgumentError(name, value, f"{there}, as in {path}")
         self.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
         for name in self.PLAIN:
