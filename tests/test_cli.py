@@ -160,8 +160,9 @@ def test_auto_is_a_scale(video, capsys):
 
 
 def test_curved_is_a_switch(video, capsys):
-    assert main(["script", video, "--curved"]) == 0
-    assert "curved=True" in capsys.readouterr().out
+    for option, said in (("--curved", True), ("--no-curved", False)):
+        assert main(["script", video, option]) == 0
+        assert f"curved={said}" in capsys.readouterr().out
     assert main(["script", video]) == 0
     assert "curved" not in capsys.readouterr().out
 

@@ -267,6 +267,14 @@ def test_one_stream_on_any_device(monkeypatch, shifting_model):
     assert [pairs.check_options((64, 64), model=shifting_model, curved=c).streams for c in (True, False)] == [1, 2]
 
 
+def test_it_is_the_default_where_nothing_excludes_it(shifting_model):
+    def chosen(**options):
+        return pairs.check_options((64, 64), model=shifting_model, device="cpu", **options).curved
+
+    assert chosen() is chosen(num_streams=1) is chosen(dedupe=False) is True
+    assert chosen(curved=False) is chosen(num_streams=2) is chosen(dedupe=True) is False
+
+
 def test_any_order_gives_the_same(curved):
     out, again = curved(pan(PARABOLA), 3), curved(pan(PARABOLA), 3)
     order = list(range(len(out)))

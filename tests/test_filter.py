@@ -430,24 +430,24 @@ def needed(times, n, last, *, sc):
 @by_factor
 @pytest.mark.parametrize("sc", [True, False])
 def test_which_frames_are_asked_for(see, multi, sc):
-    """At most two; three below a factor of 2, where a frame may have a cut on either side."""
+    """At most two for even motion; three below a factor of 2, where a frame may have a cut on either side."""
     source, times = moving(vs.YUV420P8, 32, 32, 9), Timing(9, multi)
     most = 0
     for n in range(times.length):
         clip, requests = counting(source)
-        see(clip, multi, sc=sc).get_frame(n)
+        see(clip, multi, sc=sc, curved=False).get_frame(n)
         assert set(requests) == needed(times, n, 8, sc=sc), n
         most = max(most, len(set(requests)))
     assert most == (3 if sc and multi < 2 else 2)
 
 
 @by_factor
-def test_a_random_read_costs_one_flow(see, seeing_model, engine_of, multi):
+def test_a_random_read_of_even_motion_costs_one_flow(see, seeing_model, engine_of, multi):
     engine, clip = engine_of(seeing_model), moving(vs.GRAY8, 32, 32, 6)
     times = Timing(6, multi)
     for n in range(times.length):
         before = engine.runs
-        see(clip, multi).get_frame(n)
+        see(clip, multi, curved=False).get_frame(n)
         k, t = times.at(n)
         assert engine.runs - before == (1 if t and k < 5 else 0)
 

@@ -173,16 +173,18 @@ def test_the_shutter_does_not_reach_over_a_cut(made):
 
 
 @pytest.mark.parametrize("speed", [1, 3, Fraction(1, 2)])
-def test_source_frames_that_an_output_frame_needs(made, speed):
+@pytest.mark.parametrize("curved", [True, False])
+def test_source_frames_that_an_output_frame_needs(made, speed, curved):
     clip, requests = counting(moving(length=30))
-    still = made(clip, lambda n: 6 + n * speed, unit="frames", length=8, sc=False)
-    blurred = made(clip, lambda n: 6 + n * speed, unit="frames", length=8, sc=False, shutter=9, shutter_angle=180)
+    asked = {"unit": "frames", "length": 8, "sc": False, "curved": curved}
+    still = made(clip, lambda n: 6 + n * speed, **asked)
+    blurred = made(clip, lambda n: 6 + n * speed, **asked, shutter=9, shutter_angle=180)
     requests.clear()
     still.get_frame(3)
-    assert len(set(requests)) <= 2
+    assert len(set(requests)) <= 2 + 2 * curved
     requests.clear()
     blurred.get_frame(3)
-    assert len(set(requests)) <= math.ceil(speed * Fraction(1, 2)) + 2
+    assert len(set(requests)) <= math.ceil(speed * Fraction(1, 2)) + 2 + 2 * curved
 
 
 # --- cuts and order ---------------------------------------------------------------------------------------

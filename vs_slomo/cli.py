@@ -194,9 +194,8 @@ def add_graph_options(command: argparse.ArgumentParser) -> None:
     model.add_argument("--sc-threshold", type=float, metavar="X", help="of the scene detection, in [0, 1]")
     model.add_argument(
         "--curved",
-        action="store_true",
-        default=None,
-        help="let motion speed up, slow down and turn, as the frames before and behind show it",
+        action=argparse.BooleanOptionalAction,
+        help="let motion speed up, slow down and turn, as the frames before and behind show it (default: yes)",
     )
     model.add_argument("--num-streams", type=int, metavar="N", help="how many new frames may be under way at once")
 

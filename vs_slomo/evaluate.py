@@ -96,8 +96,8 @@ METRICS = ("psnr", "ssim", "ie")
 def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: Any) -> dict[str, Method]:
     """Return methods by name: those asked for, or all that there are here.
 
-    slomo-unet and slomo-dis are the filter with either flow stage, slomo-curved with the model's own and `curved`; dis
-    is classical flow by the paper's formula with both warps as one half, flow the same with occlusions. sc: whether
+    slomo-unet and slomo-dis are the filter with either flow stage, slomo-even with the model's own and without `curved`;
+    dis is classical flow by the paper's formula with both warps as one half, flow the same with occlusions. sc: whether
     cuts count. options: further ones of `slomo`.
 
     Raises ArgumentError for a name that is not known, SlomoError for a method whose plugin is missing.
@@ -105,7 +105,7 @@ def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: A
     known: dict[str, Method] = {
         "slomo-unet": functools.partial(slomo, flow="unet", sc=sc, **options),
         "slomo-dis": functools.partial(slomo, flow="dis", sc=sc, **options),
-        "slomo-curved": functools.partial(slomo, curved=True, sc=sc, **options),
+        "slomo-even": functools.partial(slomo, curved=False, sc=sc, **options),
         "sample": functools.partial(sample, sc=sc),
         "blend": functools.partial(blend, sc=sc),
         "mc": functools.partial(mc, sc=sc),

@@ -49,7 +49,7 @@ def slomo(
     dedupe: bool | float | None = None,
     max_gap: int = duplicates.MAX_GAP,
     borders: tuple[int, int, int, int] | str | None = None,
-    curved: bool = False,
+    curved: bool | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -57,8 +57,8 @@ def slomo(
 ) -> vs.VideoNode:
     """Return the clip with `multi` times as many frames, in the same format and colours.
 
-    Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for, each from two
-    source frames (with curved four). Every clip of one format and size will do: GRAY, RGB and YUV, integers of 8 to
+    Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for, each of two source
+    frames, whose motion is bent as two more show it (see curved). Every clip of one format and size will do: GRAY, RGB and YUV, integers of 8 to
     16 bit, half and float, any subsampling, from 16x16, with or without alpha. Interlaced frames raise an error.
 
     multi: the factor, at least 1: an int, a Fraction, "5/2", or a float, which means its shortest decimal.
@@ -90,8 +90,8 @@ def slomo(
     curved: let motion speed up, slow down and turn, as the frames before and behind the two show it, instead of going
         evenly in a line (see `model.acceleration`). A new frame then looks at four source frames and three flows; read
         in order, each flow is still found once. Across a cut and beyond the clip's ends there is nothing to look at.
-        Uneven `_Duration*` of the frames count. Not together with dedupe, nor with num_streams above 1.
-    num_streams: how many new frames may be under way at once; None is 2 on a GPU, else 1.
+        Uneven `_Duration*` of the frames count. None is True, but with dedupe, or num_streams above 1, which exclude it.
+    num_streams: how many new frames may be under way at once; None is 1, but 2 on a GPU where motion is not curved.
     matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
         range). They change only what the networks see.
     debug: show in place of each frame the "flow" or the "visibility" that it is made by, or on it "t", where it
@@ -121,7 +121,7 @@ def slomo(
         matrix=matrix,
         range=range,
     )
-    if curved and timecodes is not None:
+    if options.curved and timecodes is not None:
         timecodes = load(timecodes, clip.num_frames)
         clip = durations.timed(clip, timecodes)  # where `Pairs` looks for them
     if debug not in (None, *compositing.SHOWN):

@@ -103,7 +103,7 @@ def check_options(
     dedupe: bool | float | None = None,
     max_gap: int = duplicates.MAX_GAP,
     borders: borders_of.Borders | str | None = None,
-    curved: bool = False,
+    curved: bool | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
     range: int | None = None,  # noqa: A002  # the host's name
@@ -140,6 +140,8 @@ def check_options(
         raise ArgumentError("dedupe", dedupe, "None, True or a threshold in (0, 1]")
     if type(max_gap) is not int or max_gap not in GAPS:
         raise ArgumentError("max_gap", max_gap, f"an integer from {GAPS[0]} to {GAPS[-1]}")
+    if curved is None:
+        curved = dedupe is None and num_streams in (None, 1)
     check_switch("curved", curved)
     if curved and dedupe is not None:
         raise ArgumentError("curved", curved, "not together with dedupe, whose pictures come at uneven times")

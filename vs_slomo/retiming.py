@@ -37,7 +37,7 @@ def retime(
     """Return the clip along a curve: speed ramps, freezes, reverse, at a constant rate.
 
     A frame that lies at a source frame, or within 1/1000 of the way to the next one, is that frame, bit for bit.
-    Any other is made of two source frames, as `filter.slomo` does it.
+    Any other is made as `filter.slomo` does it.
 
     curve: keyframes [(output time, source time, easing), ...], the name of a file of them, a function from output time
         (an exact Fraction) to source time, or an array with the source time of each output frame; see `curves`.
@@ -52,7 +52,7 @@ def retime(
     options: those of `filter.slomo` from `model` on, without `debug`.
 
     Source frames for an output frame: 2; with a shutter that passes s of them while it is open, s + 2 (s rounded up),
-    and never more than 2 · shutter; one more on either side with curved. To know of cuts, the pairs that a step crosses
+    and never more than 2 · shutter; one more on either side, but not with curved=False. To know of cuts, the pairs that a step crosses
     are compared, in thumbnails, up to 16 of them (`cuts.MOST`); not with sc=False.
 
     Raises ArgumentError, FormatError or WeightsError when the script loads.
