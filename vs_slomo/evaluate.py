@@ -96,7 +96,7 @@ METRICS = ("psnr", "ssim", "ie")
 def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: Any) -> dict[str, Method]:
     """Return methods by name: those asked for, or all that there are here.
 
-    slomo-unet and slomo-dis are the filter with either flow stage, slomo-even with the model's own and without `curved`;
+    slomo-unet and slomo-dis are the filter with either flow stage, slomo-even with the model's own and `curved` off;
     dis is classical flow by the paper's formula with both warps as one half, flow the same with occlusions. sc: whether
     cuts count. options: further ones of `slomo`.
 

@@ -58,8 +58,9 @@ def slomo(
     """Return the clip with `multi` times as many frames, in the same format and colours.
 
     Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for, each of two source
-    frames, whose motion is bent as two more show it (see curved). Every clip of one format and size will do: GRAY, RGB and YUV, integers of 8 to
-    16 bit, half and float, any subsampling, from 16x16, with or without alpha. Interlaced frames raise an error.
+    frames, whose motion is bent as two more show it (see curved). Every clip of one format and size will do: GRAY, RGB
+    and YUV, integers of 8 to 16 bit, half and float, any subsampling, from 16x16, with or without alpha. Interlaced
+    frames raise an error.
 
     multi: the factor, at least 1: an int, a Fraction, "5/2", or a float, which means its shortest decimal.
     fps_num, fps_den: a target rate in place of multi; the clip must have a rate, or timecodes.
@@ -90,7 +91,8 @@ def slomo(
     curved: let motion speed up, slow down and turn, as the frames before and behind the two show it, instead of going
         evenly in a line (see `model.acceleration`). A new frame then looks at four source frames and three flows; read
         in order, each flow is still found once. Across a cut and beyond the clip's ends there is nothing to look at.
-        Uneven `_Duration*` of the frames count. None is True, but with dedupe, or num_streams above 1, which exclude it.
+        Uneven `_Duration*` of the frames count. None is True, but not with dedupe or num_streams above 1, which exclude
+        it.
     num_streams: how many new frames may be under way at once; None is 1, but 2 on a GPU where motion is not curved.
     matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
         range). They change only what the networks see.

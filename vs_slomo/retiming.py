@@ -52,8 +52,8 @@ def retime(
     options: those of `filter.slomo` from `model` on, without `debug`.
 
     Source frames for an output frame: 2; with a shutter that passes s of them while it is open, s + 2 (s rounded up),
-    and never more than 2 · shutter; one more on either side, but not with curved=False. To know of cuts, the pairs that a step crosses
-    are compared, in thumbnails, up to 16 of them (`cuts.MOST`); not with sc=False.
+    and never more than 2 · shutter; one more on either side, but not with curved=False. To know of cuts, the pairs that
+    a step crosses are compared, in thumbnails, up to 16 of them (`cuts.MOST`); not with sc=False.
 
     Raises ArgumentError, FormatError or WeightsError when the script loads.
     """
