@@ -55,7 +55,7 @@ def sequential(settings: Settings, size: tuple[int, int], multi: int, streams: i
     cuda = settings.device.startswith("cuda")
     clip = bench.moving(*size).std.Loop(1 + frames // (8 * multi) + 2)
     options = {name: getattr(settings, name) for name in ("device", "precision", "scale", "flow", "tile")}
-    out = slomo(clip, multi, sc=False, num_streams=streams, model=str(settings.model), **options)
+    out = slomo(clip, multi, sc=False, curved=False, num_streams=streams, model=str(settings.model), **options)
     for frame in out[: 2 * multi].frames(close=True):  # warm
         frame.closed  # noqa: B018
     activities = [ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]
