@@ -134,14 +134,17 @@ def test_across_a_cut_nothing_moves_and_everything_is_new(made):
     assert plane(made(clip, sc=False).forward, 1).any()
 
 
-def test_a_pairs_flow_is_found_once_for_all_clips(shifting_model, engine_of):
-    clips = motion(moving(length=3), model=shifting_model, device="cpu")
-    clips.forward.get_frame(0)
+@pytest.mark.parametrize("curved", [True, False])
+def test_a_pairs_flow_is_found_once_for_all_clips(shifting_model, engine_of, curved):
+    clips = motion(moving(length=5), model=shifting_model, device="cpu", curved=curved)
+    clips.visibility.get_frame(0)
     engine = engine_of(shifting_model)
     runs = engine.runs
-    for layer in clips:
-        layer.get_frame(1)
-    assert engine.runs == runs + 1
+    for n in (1, 2):
+        for layer in clips:
+            layer.get_frame(n)
+    # With curved, the visibility of pair 2 looks at pair 3 too.
+    assert engine.runs == runs + 2 + curved
 
 
 # --- occlusion, analytically ------------------------------------------------------------------------------

@@ -70,13 +70,12 @@ def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **o
     if span is not None and not (isinstance(span, int | float) and 0 < span < math.inf):
         raise ArgumentError("span", span, "None or a number of pixels above 0")
     checked, times = check_options((clip.width, clip.height), **options), Timing(clip.num_frames, Fraction(1))
-    layers = Layers(clip, times, replace(checked, curved=False))
-    seen = Layers(clip, times, checked) if checked.curved else layers
+    layers = Layers(clip, times, checked)
     forward = layers.clip(vs.RGBS, layers.forward)
     return MotionClips(
         forward=forward,
         backward=layers.clip(vs.RGBS, layers.backward),
-        visibility=seen.clip(vs.GRAYS, lambda _moment, pair: seen.visibility(pair, t), still=0.5, cut=0.5),
+        visibility=layers.clip(vs.GRAYS, lambda _, pair: layers.visibility(pair, t), still=0.5, cut=0.5, bent=True),
         occluded=layers.clip(vs.GRAYS, layers.occluded, cut=1),
         revealed=layers.clip(vs.GRAYS, layers.revealed, cut=1),
         view=coloured(forward, span),
@@ -93,11 +92,13 @@ def shown(what: Shown, out: vs.VideoNode, clip: vs.VideoNode, times: Times, opti
         plan = feed(clip, times, options, options.cuts(clip))[-1]
         told = out.std.ModifyFrame([out, plan], lambda n, f: with_moment(f[0], Moment.of(n, times, f[1])))
         return told.text.FrameProps(props=["SlomoFrame", "SlomoT"])
-    layers = Layers(clip, times, options if what == "visibility" else replace(options, curved=False))
+    layers = Layers(clip, times, options)
     if what == "flow":
         picture = coloured(layers.clip(vs.RGBS, layers.forward), None)
     else:
-        gray = layers.clip(vs.GRAYS, lambda moment, pair: layers.visibility(pair, float(moment.t)), still=0.5, cut=0.5)
+        gray = layers.clip(
+            vs.GRAYS, lambda moment, pair: layers.visibility(pair, float(moment.t)), still=0.5, cut=0.5, bent=True
+        )
         picture = vs.core.std.ShufflePlanes([gray] * 3, [0, 0, 0], vs.RGB)
     matrix = {} if out.format.color_family == vs.RGB else {"matrix": vs.MATRIX_BT709}
     return picture.resize.Bilinear(format=out.format.id, **matrix).std.CopyFrameProps(out, props=[cuts.NEXT, cuts.PREV])
@@ -109,16 +110,27 @@ class Layers:
     def __init__(self, clip: vs.VideoNode, times: Times, options: Options) -> None:
         self.times, self.size = times, (clip.height, clip.width)
         self.pairs, self.lock = Pairs(options, times.frames), threading.Lock()
-        self.fed = feed(clip, times, options, options.cuts(clip))
+        cut = options.cuts(clip)
+        self.fed = {bent: feed(clip, times, replace(options, curved=bent), cut) for bent in {False, options.curved}}
 
     def clip(
-        self, pixels: int, layer: Callable[[Moment, Pair], Tensor], still: float = 0, cut: float = 0
+        self,
+        pixels: int,
+        layer: Callable[[Moment, Pair], Tensor],
+        *,
+        still: float = 0,
+        cut: float = 0,
+        bent: bool = False,
     ) -> vs.VideoNode:
         """Return a layer as a clip: frame n is layer(its moment, its pair), (1, C, H, W).
 
-        still, cut: the value where both frames are the same, and at a cut.
+        still, cut: the value where both frames are the same, and at a cut. bent: with what the frames around say of the
+        motion, where they are looked at.
         """
-        blank = self.fed[0].std.BlankClip(format=pixels, keep=True)
+        fed, find = (
+            (self.fed[self.pairs.options.curved], self.pairs.get) if bent else (self.fed[False], self.pairs.even)
+        )
+        blank = fed[0].std.BlankClip(format=pixels, keep=True)
 
         def fill(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
             *f, out = f
@@ -130,13 +142,13 @@ class Layers:
             frames.write_planes(out, planes, flat)
             if not moment.cut:
                 with torch.inference_mode(), self.lock:
-                    pair = self.pairs.get(moment, f)
+                    pair = find(moment, f)
                     if pair is not None:
                         frames.write_planes(out, planes, layer(moment, pair), pair.box)
             return out
 
         kept = [durations.NUM, durations.DEN, "_SARNum", "_SARDen"]
-        return blank.std.ModifyFrame([*self.fed, blank], fill).std.CopyFrameProps(self.fed[0], props=kept)
+        return blank.std.ModifyFrame([*fed, blank], fill).std.CopyFrameProps(fed[0], props=kept)
 
     def flows(self, pair: Pair) -> Flows:
         """Return F01 and F10 in pixels of the clip, (1, 2, H, W), without its bars."""
