@@ -41,6 +41,9 @@ class Idle:
     def pair(self, *_: object) -> Pair:
         return Pair(NOTHING, NOTHING, (NOTHING, NOTHING))
 
+    def bent(self, pair: Pair, *_: object) -> Pair:
+        return pair
+
     def motion(self, *_: object) -> Motion:
         return Motion(NOTHING, NOTHING, NOTHING, 0.5)
 

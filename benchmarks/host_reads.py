@@ -1,6 +1,6 @@
 """What reading costs in flows, source frames and memory, by the order of the reads, with a model that does nothing.
 
-    python benchmarks/host_reads.py [--frames 40] [--multi 4]
+    python benchmarks/host_reads.py [--frames 40] [--multi 4] [--no-curved]
 
 Every row reads all output frames of a fresh graph, eight requests under way at once or one after the other. A pair
 takes as much memory as the networks' would, so that the cache of flows is as full. The last line reads a long clip.
@@ -75,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--multi", type=int, default=4)
+    parser.add_argument("--curved", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
     usual = core.max_cache_size
@@ -91,7 +92,8 @@ def main() -> None:
                     core.max_cache_size = cache
                     noted, requests = asked(clip)
                     with counted() as engine:
-                        read(slomo(noted, options.multi, device="cpu", scale=0.5), order, at_once)
+                        out = slomo(noted, options.multi, device="cpu", scale=0.5, curved=options.curved)
+                        read(out, order, at_once)
                     kept = "as it is" if cache == usual else f"{cache} MB"
                     row = f"{width:>5}x{height:<4} {name:>10} {at_once:>8} {kept:>11} {engine.flows:>6}"
                     print(f"{row} {len(requests):>19}")
@@ -99,7 +101,7 @@ def main() -> None:
 
     clip = source(vs.YUV420P8, 1280, 720, 2500)
     with counted():
-        out, said = slomo(clip, 4, device="cpu", scale=0.5), []
+        out, said = slomo(clip, 4, device="cpu", scale=0.5, curved=options.curved), []
         for n in range(8001):
             out.get_frame(n).close()
             if n in (200, 2000, 8000):
