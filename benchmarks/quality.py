@@ -23,8 +23,9 @@ from torch import Tensor
 from vs_slomo import weights
 from vs_slomo.engine import Pair, dis_flow
 from vs_slomo.metrics import psnr
-from vs_slomo.model import Flows, Motion, SuperSloMo, acceleration, flows_at, network_input
+from vs_slomo.model import Flows, Motion, SuperSloMo, acceleration, flows_at, network_input, padded
 from vs_slomo.training.data import Image, find_clips, read_frames
+from vs_slomo.unet import MULTIPLE
 from vs_slomo.warp import resize_field
 
 METHODS = ("blend", "dis flow", "unet", "dis", "unet curved", "dis curved")
@@ -41,13 +42,8 @@ def network_pair(model: SuperSloMo, image0: Image, image1: Image, scale: float, 
     if method == "unet":
         return Pair(i0, i1, model.flow(i0, i1))
     gray0, gray1 = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (image0, image1))
-    height, width = (round(n / scale) for n in i0.shape[-2:])
-    f01, f10 = (
-        torch.nn.functional.pad(
-            dis_flow(a, b), (0, width - gray0.shape[1], 0, height - gray0.shape[0]), mode="replicate"
-        )
-        for a, b in ((gray0, gray1), (gray1, gray0))
-    )
+    step = round(MULTIPLE / scale)
+    f01, f10 = (padded(dis_flow(a, b), step) for a, b in ((gray0, gray1), (gray1, gray0)))
     small0, small1 = (resize_field(f, scale, scale) * scale for f in (f01, f10))
     return Pair(i0, i1, (small0, small1), (f01, f10))
 
