@@ -1,6 +1,6 @@
 """Measure a model on footage it never saw: PSNR by method, brightness, flicker at rest.
 
-    python benchmarks/quality.py FOLDER [--model bundled] [--levels 2] [--cases 8] [--threads 2]
+    python benchmarks/quality.py FOLDER [--model bundled] [--levels 2] [--fusion paper] [--cases 8] [--threads 2]
 
 Every second frame (span 2), or three of four (span 4), is left out and made again, at the clip's own size, as the
 filter does it: the networks at the model's scale, the last warp at full resolution, DIS at full resolution. "curved"
@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--levels", type=int, help="of the flow network, in place of the model's own")
+    parser.add_argument("--fusion", choices=weights.FUSIONS, help="in place of the model's own")
     parser.add_argument("--cases", type=int, default=8, help="windows of each clip and span")
     parser.add_argument("--spans", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--rest", type=int, default=0, help="frames of each clip for brightness and flicker")
@@ -122,9 +123,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model, info = weights.load(arguments.model)
-    model.levels = arguments.levels or model.levels
+    model.levels, model.fusion = arguments.levels or model.levels, arguments.fusion or model.fusion
     print(f"{info.name} {info.version}, width {info.width}, scale {info.scale:g}, ", end="")
-    print(f"levels {model.levels}, default flow {info.flow}")
+    print(f"levels {model.levels}, fusion {model.fusion}, default flow {info.flow}")
 
     for span in arguments.spans:
         rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))

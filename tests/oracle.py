@@ -40,6 +40,37 @@ def warp(picture, flow):
     return sample(picture, x + flow[0], y + flow[1])
 
 
+def keys(x):
+    """Keys' kernel at a = -0.75."""
+    x, a = abs(x), -0.75
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * (x**3 - 5 * x**2 + 8 * x - 4)
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))
+
+
+def warp_cubic(picture, flow):
+    """The same by 4x4 pixels, bicubic."""
+    height, width = picture.shape[1:]
+    y, x = np.mgrid[:height, :width]
+    x, y = x + flow[0], y + flow[1]
+    out = np.zeros_like(picture)
+    for j in range(-1, 3):
+        for i in range(-1, 3):
+            column, row = np.floor(x).astype(int) + i, np.floor(y).astype(int) + j
+            pixel = picture[:, np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+            out += keys(x - column) * keys(y - row) * pixel
+    return out
+
+
+def smooth(picture, size):
+    """The mean of size x size pixels around each."""
+    height, width = picture.shape[1:]
+    border = size // 2
+    padded = np.pad(picture, ((0, 0), (border, border), (border, border)), mode="edge")
+    parts = [padded[:, j : j + height, i : i + width] for j in range(size) for i in range(size)]
+    return np.mean(parts, axis=0)
+
+
 def enlarge(picture, times):
     """Bilinear, pixels as areas: the centre of output pixel i lies at (i + 1/2) / times - 1/2."""
     height, width = picture.shape[1:]
@@ -130,7 +161,28 @@ def flow(i0, i1, parameters, *, last_activation, levels=1):
     return out[0:2], out[2:4]
 
 
-def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=True, levels=1):
+def agree(warped0, warped1, w, moved, t):
+    """Both warps as one by the package's own fusion; w is frame 0's weight, moved the way between the frames."""
+    height, width = w.shape[1:]
+    detail0, detail1 = warped0 - smooth(warped0, 7), warped1 - smooth(warped1, 7)
+    detail = w * detail0 + (1 - w) * detail1
+
+    cells = np.zeros((2, -(-height // 8), -(-width // 8)))
+    for j, i in np.ndindex(*cells.shape[1:]):
+        cell = (slice(None), slice(8 * j, 8 * j + 8), slice(8 * i, 8 * i + 8))
+        cells[:, j, i] = [x[cell].sum(axis=0).mean() for x in (detail0 * detail1, detail**2)]
+    shared, power = smooth(cells, 3)
+    keep = enlarge(np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)[None], 8)[:, :height, :width]
+    light = smooth(warped0 - warped1, 25)
+    rest = np.clip((1 - abs(moved).max(axis=0)) / 0.5, 0, 1) * np.clip((0.01 - abs(light).mean(axis=0)) / 0.005, 0, 1)
+
+    lost = (1 - keep) * 4 * w * (1 - w)
+    grain = warped0 - warped1 - light
+    nearest = 1 if t <= 0.5 else 0
+    return w * warped0 + (1 - w) * warped1 - (1 - rest) * lost * detail + rest * (nearest - w) * grain
+
+
+def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=True, levels=1, fusion="paper"):
     """The frame at t, and (F01, F10, final Ft0, final Ft1, V0), the last three at the frames' resolution."""
     times = round(1 / scale)
     height, width = frame0.shape[1:]
@@ -148,5 +200,8 @@ def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=Tru
     v0 = 1 / (1 + np.exp(-enlarge(out[4:5], times)[:, :height, :width]))
     v1 = 1 - v0
     z = (1 - t) * v0 + t * v1
+    if fusion == "agreement":
+        warped = warp_cubic(frame0, ft0), warp_cubic(frame1, ft1)
+        return agree(*warped, (1 - t) * v0 / z, ft1 - ft0, t), (f01, f10, ft0, ft1, v0)
     frame = ((1 - t) * v0 * warp(frame0, ft0) + t * v1 * warp(frame1, ft1)) / z
     return frame, (f01, f10, ft0, ft1, v0)

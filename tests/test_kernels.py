@@ -11,11 +11,12 @@ from conftest import python
 from vs_slomo import kernels
 from vs_slomo.kernels import fused, plain, render, with_opencv
 from vs_slomo.model import Motion
+from vs_slomo.weights import FUSIONS
 
 RATIOS = [(1, 1), (2, 2), (0.5, 0.5), (0.5, 1), (2, 1), (4, 2), (0.25, 0.25)]
 
 
-def case(ratio_x, ratio_y, t=0.25, dtype=torch.float32, device="cpu"):
+def case(ratio_x, ratio_y, t=0.25, dtype=torch.float32, device="cpu", fusion="paper"):
     """A motion of 64x96, far beyond the edges too, and planes a little smaller that begin at (2, 1)."""
     torch.manual_seed(0)
     field = [torch.randn(1, c, 4, 6).mul(8) for c in (2, 2, 1)]
@@ -25,25 +26,29 @@ def case(ratio_x, ratio_y, t=0.25, dtype=torch.float32, device="cpu"):
     if not dtype.is_floating_point:
         planes = planes * (255 if dtype == torch.uint8 else 1023)
     a, b = planes.to(device, dtype)
-    return Motion(ft0.to(device), ft1.to(device), logit.to(device), t), a, b, ratio_x, ratio_y, (2, 1)
+    return Motion(ft0.to(device), ft1.to(device), logit.to(device), t, fusion), a, b, ratio_x, ratio_y, (2, 1)
 
 
 @pytest.mark.parametrize(("ratio_x", "ratio_y"), RATIOS)
 @pytest.mark.parametrize("t", [0.125, 0.5])
-def test_opencv_moves_as_pytorch_does(ratio_x, ratio_y, t):
-    given = case(ratio_x, ratio_y, t)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_opencv_moves_as_pytorch_does(ratio_x, ratio_y, t, fusion):
+    given = case(ratio_x, ratio_y, t, fusion=fusion)
     assert torch.allclose(with_opencv(*given), plain(*given), atol=2e-4)
     assert (with_opencv(*given) - plain(*given)).abs().mean() < 1e-5
 
 
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize(("dtype", "peak"), [(torch.uint8, 255), (torch.uint16, 1023)])
-def test_integers_are_rounded_and_stay_in_range(dtype, peak, exact, monkeypatch):
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_integers_are_rounded_and_stay_in_range(dtype, peak, exact, fusion, monkeypatch):
     monkeypatch.setattr(kernels, "EXACT_REMAP", exact)
-    motion, a, b, *rest = case(1, 1, dtype=dtype)
+    motion, a, b, *rest = case(1, 1, dtype=dtype, fusion=fusion)
     made = render(motion, a, b, *rest, peak=peak)
     assert made.dtype == dtype
-    expected = plain(motion, a.float(), b.float(), *rest).round().clamp(0, peak)
+    both = torch.cat((a, b)).float()
+    least, most = (0, peak) if fusion == "paper" else (both.amin((0, 2, 3), True), both.amax((0, 2, 3), True))
+    expected = plain(motion, a.float(), b.float(), *rest, peak).clamp(least, most).round()
     assert (made.float() - expected).abs().max() <= 1
     assert (made.float() != expected).float().mean() < 1e-3  # where rounding decides
 
@@ -83,6 +88,13 @@ def test_the_kernel_by_its_interpreter():
         """
     )
     assert done.stdout.strip() == "same", done.stderr
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize(("ratio_x", "ratio_y"), RATIOS)
+def test_agreement_on_cuda(ratio_x, ratio_y):
+    there, here = (case(ratio_x, ratio_y, device=device, fusion="agreement") for device in ("cuda", "cpu"))
+    assert torch.allclose(render(*there).cpu(), render(*here), atol=2e-4)
 
 
 @pytest.mark.cuda

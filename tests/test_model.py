@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 from vs_slomo import model as module
 from vs_slomo import unet
-from vs_slomo.model import Motion, SuperSloMo, flows_at, fuse, network_input, weight0
+from vs_slomo.fusion import fuse, weight0
+from vs_slomo.model import Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.warp import backwarp
 
 TOLERANCE = 1e-4
@@ -45,6 +46,7 @@ def difference(net, pair, t, scale):
         scale=scale,
         last_activation=net.flow_net.last_activation,
         levels=net.levels,
+        fusion=net.fusion,
     )
     return abs(net(*pair, t, scale)[0].numpy() - expected).max(), found
 
@@ -82,6 +84,16 @@ def test_oracle_with_levels(levels, scale, size):
     net.levels = 1
     _, (one, other, *_) = difference(net, frames(*size), 0.3, scale)
     assert min(abs(f01 - one).max(), abs(f10 - other).max()) > 1
+
+
+@pytest.mark.parametrize(("t", "scale", "size"), [(0.25, 1, (33, 70)), (0.5, 0.5, (61, 53)), (0.75, 0.5, (9, 200))])
+def test_oracle_of_agreement(t, scale, size):
+    net, pair = lively(8, last_activation=False), frames(*size)
+    paper = net(*pair, t, scale)
+    net.fusion = "agreement"
+    error, _ = difference(net, pair, t, scale)
+    assert error < TOLERANCE
+    assert (net(*pair, t, scale) - paper).abs().max() > 100 * TOLERANCE
 
 
 def half_a_pixel_off(image, flow):

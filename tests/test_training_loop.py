@@ -124,6 +124,8 @@ def test_a_run_is_not_overwritten(footage, tmp_path):
         train(replace(config, width=4), resume=True)
     with pytest.raises(ArgumentError, match=r"levels: got 1, allowed: 2, as in .*last\.pt"):
         train(replace(config, levels=1), resume=True)
+    with pytest.raises(ArgumentError, match=r"fusion: got 'paper', allowed: agreement, as in .*last\.pt"):
+        train(replace(config, fusion="paper"), resume=True)
 
 
 def test_starting_from_a_model_keeps_what_it_does(footage, tmp_path):

@@ -36,6 +36,7 @@ INFO = ModelInfo(
     mean=(0.1, 0.2, 0.3),
     last_activation=False,
     levels=3,
+    fusion="agreement",
     flow="dis",
     training='{"steps": 3}',
 )
@@ -47,9 +48,9 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home" / "models"
 
 
-def tiny(width=WIDTH, *, last_activation=False, mean=INFO.mean, levels=INFO.levels):
+def tiny(width=WIDTH, *, last_activation=False, mean=INFO.mean, levels=INFO.levels, fusion=INFO.fusion):
     torch.manual_seed(1)
-    return SuperSloMo(width, last_activation=last_activation, mean=mean, levels=levels)
+    return SuperSloMo(width, last_activation=last_activation, mean=mean, levels=levels, fusion=fusion)
 
 
 def nets(model, prefix=""):
@@ -118,11 +119,12 @@ def test_a_loaded_model_does_not_need_its_file(tmp_path, dtype):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_file_that_does_not_speak_of_levels_has_one(tmp_path):
+def test_what_an_older_file_does_not_speak_of_is_as_in_the_paper(tmp_path):
     path = saved(tmp_path / "m.safetensors")
-    spoil(path, lambda _, metadata: metadata.pop("levels"))
-    assert weights.read_info(path) == replace(INFO, levels=1, path=path)
-    assert weights.load(path)[0].levels == 1
+    spoil(path, lambda _, metadata: (metadata.pop("levels"), metadata.pop("fusion")))
+    assert weights.read_info(path) == replace(INFO, levels=1, fusion="paper", path=path)
+    model, _ = weights.load(path)
+    assert (model.levels, model.fusion) == (1, "paper")
 
 
 def test_header_needs_no_weights(tmp_path, monkeypatch):
@@ -171,6 +173,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         ({"mean": (0.4, 0.4)}, r"mean: got \(0\.4, 0\.4\), allowed: three numbers"),
         ({"last_activation": "no"}, r"last_activation: got 'no', allowed: True or False"),
         ({"levels": 5}, r"levels: got 5, allowed: a whole number from 1 to 4"),
+        ({"fusion": "mean"}, r"fusion: got 'mean', allowed: 'paper' or 'agreement'"),
         ({"training": "an hour"}, r"training: got 'an hour', allowed: a JSON object"),
     ],
 )
@@ -186,6 +189,8 @@ def test_save_refuses_an_info_of_another_model(tmp_path):
         weights.save(tiny(), replace(INFO, last_activation=True), tmp_path / "m")
     with pytest.raises(ArgumentError, match=r"info\.levels: got 1, allowed: the model's own, 3"):
         weights.save(tiny(), replace(INFO, levels=1), tmp_path / "m")
+    with pytest.raises(ArgumentError, match=r"info\.fusion: got 'paper', allowed: the model's own, 'agreement'"):
+        weights.save(tiny(), replace(INFO, fusion="paper"), tmp_path / "m")
     with pytest.raises(ArgumentError, match=r"info\.mean: got .*0\.429.*, allowed: the model's own"):
         weights.save(tiny(), replace(INFO, mean=MEAN), tmp_path / "m")
 
@@ -233,7 +238,7 @@ def test_public_checkpoint(tmp_path, zipped, prefix):
     assert info == ModelInfo(name="SuperSloMo", width=WIDTH, dtype="float32", path=path)
     assert (info.scale, info.last_activation, info.flow) == (1.0, True, "unet")
     model, info = weights.load(path)
-    expected = tiny(last_activation=True, mean=MEAN, levels=1)
+    expected = tiny(last_activation=True, mean=MEAN, levels=1, fusion="paper")
     assert torch.equal(frame(model), frame(expected))
 
 
@@ -243,7 +248,7 @@ def test_checkpoint_says_what_it_is(tmp_path, zipped):
     path = public(tmp_path / "m.pt", zipped=zipped, **facts)
     info = weights.read_info(path)
     assert (info.scale, info.last_activation, info.width, info.mean) == (0.5, False, WIDTH, (0.1, 0.2, 0.3))
-    assert torch.equal(frame(weights.load(path)[0]), frame(tiny(levels=1)))
+    assert torch.equal(frame(weights.load(path)[0]), frame(tiny(levels=1, fusion="paper")))
 
 
 @pytest.mark.parametrize(
@@ -406,6 +411,7 @@ REFUSED = {
     ),
     "levels": (lambda p: spoil(p, lambda t, m: m.update(levels="0")), "levels: got 0, allowed: a whole number"),
     "levels, a word": (lambda p: spoil(p, lambda t, m: m.update(levels="two")), "metadata are wrong"),
+    "fusion": (lambda p: spoil(p, lambda t, m: m.update(fusion="mean")), "fusion: got 'mean', allowed: 'paper'"),
     "training": (lambda p: spoil(p, lambda t, m: m.update(training="long")), "training: got 'long'"),
     "width": (lambda p: spoil(p, lambda t, m: m.update(width="8")), "say width 8, the tensors 2"),
     "missing key": (
@@ -873,10 +879,12 @@ def test_command(tmp_path, site, home, capsys):
 
     target = str(tmp_path / "out.safetensors")
     options = ["--scale", "1/2", "--no-last-activation", "--name", "x", "--version", "3", "--licence", "BSD"]
-    assert cli.main(["weights", "convert", "mine", target, *options, "--levels", "2", "--flow", "dis"]) == 0
+    options += ["--levels", "2", "--fusion", "agreement", "--flow", "dis"]
+    assert cli.main(["weights", "convert", "mine", target, *options]) == 0
     assert capsys.readouterr().out == f"{target}: x 3, width 2, scale 0.5\n"
     info = weights.read_info(target)
-    assert (info.scale, info.last_activation, info.levels, info.licence, info.flow) == (0.5, False, 2, "BSD", "dis")
+    assert (info.scale, info.last_activation, info.levels, info.licence) == (0.5, False, 2, "BSD")
+    assert (info.fusion, info.flow) == ("agreement", "dis")
 
     assert cli.main(["weights", "list"]) == 0
     first, second = capsys.readouterr().out.splitlines()

@@ -79,6 +79,7 @@ def add_weights(commands: Commands[argparse.ArgumentParser]) -> None:
         help="a leaky ReLU behind the last convolution, as in the public checkpoint",
     )
     convert.add_argument("--levels", type=int, help="resolutions at which the flow network looks, 1 to 4")
+    convert.add_argument("--fusion", choices=("paper", "agreement"), help="how two warped frames become one")
     convert.add_argument("--flow", choices=("unet", "dis"), help="the default flow stage")
     convert.set_defaults(run=weights_convert)
 
@@ -109,7 +110,7 @@ def weights_show(arguments: argparse.Namespace) -> None:
 
 def weights_convert(arguments: argparse.Namespace) -> None:
     """Convert, and print what came of it."""
-    options = ("name", "version", "licence", "scale", "last_activation", "levels", "flow")
+    options = ("name", "version", "licence", "scale", "last_activation", "levels", "fusion", "flow")
     given = {name: value for name in options if (value := getattr(arguments, name)) is not None}
     info = weights.convert(arguments.source, arguments.target, **given)
     print(f"{info.path}: {info.name} {info.version}, width {info.width}, scale {info.scale:g}")

@@ -1,7 +1,7 @@
 """The last step of a frame: the motion brought to the planes' size, both planes moved and mixed, the result rounded.
 
 `plain` is the formula in PyTorch, for every device. The others do the same in fewer passes over memory: with OpenCV
-on the CPU, as one Triton kernel on CUDA.
+on the CPU, and, as the paper fuses, as one Triton kernel on CUDA.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+from dataclasses import replace
 
 import cv2
 import torch
 from torch import Tensor
 
+from .fusion import agreed
 from .model import Motion
 from .warp import resize_field
 
@@ -38,22 +40,42 @@ def render(
     Integer planes give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
-    if plane0.device.type == "cuda" and has_triton():
+    if plane0.device.type == "cuda" and motion.fusion == "paper" and has_triton():
         return fused(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
-    way = with_opencv if plane0.device.type == "cpu" and EXACT_REMAP else plain
-    values = way(motion, plane0.float(), plane1.float(), ratio_x, ratio_y, origin)
+    a, b = plane0.float(), plane1.float()
+    if peak is None and not torch.isfinite(a.sum() + b.sum()):
+        motion = replace(motion, fusion="paper")  # a mean would spread what is no number
+    way = with_opencv if a.device.type == "cpu" and EXACT_REMAP else plain
+    values = way(motion, a, b, ratio_x, ratio_y, origin, peak or 1)
+    if motion.fusion != "paper":
+        # Bicubic warps overshoot: no plane gets a value beyond those of both frames.
+        least = torch.minimum(*(x.amin((2, 3), keepdim=True) for x in (a, b)))
+        most = torch.maximum(*(x.amax((2, 3), keepdim=True) for x in (a, b)))
+        values = values.clamp_(least, most)
     return values if peak is None else values.round_().clamp_(0, peak).to(plane0.dtype)
 
 
 def plain(
-    motion: Motion, plane0: Tensor, plane1: Tensor, ratio_x: float, ratio_y: float, origin: tuple[int, int] = (0, 0)
+    motion: Motion,
+    plane0: Tensor,
+    plane1: Tensor,
+    ratio_x: float,
+    ratio_y: float,
+    origin: tuple[int, int] = (0, 0),
+    peak: float = 1,
 ) -> Tensor:
     """Return what `Motion` says, float32: the twin of the others."""
-    return motion.resized(ratio_x, ratio_y).render(plane0, plane1, *origin)
+    return motion.resized(ratio_x, ratio_y).render(plane0, plane1, *origin, peak)
 
 
 def with_opencv(
-    motion: Motion, plane0: Tensor, plane1: Tensor, ratio_x: float, ratio_y: float, origin: tuple[int, int] = (0, 0)
+    motion: Motion,
+    plane0: Tensor,
+    plane1: Tensor,
+    ratio_x: float,
+    ratio_y: float,
+    origin: tuple[int, int] = (0, 0),
+    peak: float = 1,
 ) -> Tensor:
     """Return the same, by OpenCV's resize and remap: exact to a float's rounding, half of the time or less."""
     (x, y), (height, width) = origin, plane0.shape[-2:]
@@ -66,15 +88,27 @@ def with_opencv(
         for field, target in zip(small.numpy(), fields.numpy(), strict=True):
             cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
     fields = fields[:, y : y + height, x : x + width]
+    weight = torch.sigmoid(fields[4] + _odds(motion))
+    between = (fields[2:4] - fields[0:2]).unsqueeze(0)
     fields[0:4:2] += torch.arange(width)
     fields[1:4:2] += torch.arange(height).view(-1, 1)
-    moved = torch.empty(2, *plane0.shape)
-    for planes, field, targets in zip((plane0, plane1), (fields[0:2], fields[2:4]), moved, strict=True):
+    way = cv2.INTER_LINEAR if motion.fusion == "paper" else cv2.INTER_CUBIC
+    warped = torch.empty(2, *plane0.shape)
+    for planes, field, targets in zip((plane0, plane1), (fields[0:2], fields[2:4]), warped, strict=True):
         x_map, y_map = field.numpy()
         for plane, target in zip(planes[0].numpy(), targets[0].numpy(), strict=True):
-            cv2.remap(plane, x_map, y_map, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_REPLICATE)
-    weight = torch.sigmoid(fields[4] + _odds(motion))
-    return torch.lerp(moved[1], moved[0], weight)
+            cv2.remap(plane, x_map, y_map, way, dst=target, borderMode=cv2.BORDER_REPLICATE)
+    if motion.fusion == "paper":
+        return torch.lerp(warped[1], warped[0], weight)
+    return agreed(warped[0], warped[1], weight[None, None], between, motion.t, peak, _mean)
+
+
+def _mean(planes: Tensor, size: int) -> Tensor:
+    """Return `fusion.mean` by OpenCV: its time does not grow with the size."""
+    out = torch.empty_like(planes)
+    for plane, target in zip(planes[0].numpy(), out[0].numpy(), strict=True):
+        cv2.blur(plane, (size, size), dst=target, borderType=cv2.BORDER_REPLICATE)
+    return out
 
 
 def _fields(motion: Motion, shrink_x: float, shrink_y: float) -> Tensor:

@@ -6,13 +6,13 @@ Frames are RGB in [0, 1], (B, 3, H, W), H and W multiples of 32. Flows are in pi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .fusion import agreed, fuse, weight0
 from .unet import MULTIPLE, UNet
 from .warp import backwarp, resize_field
 
@@ -28,24 +28,32 @@ class Motion:
     """Where the frame at t comes from: (Ft0', Ft1') in pixels, (B, 2, H, W), and V0's logit, (B, 1, H, W).
 
     It knows nothing of colour, so it moves any plane: `resized` to the plane's resolution, then `render`.
+    fusion: how, see `fusion`.
     """
 
     ft0: Tensor
     ft1: Tensor
     logit: Tensor
     t: float | Tensor
+    fusion: str = "paper"
 
     def resized(self, ratio_x: float, ratio_y: float) -> Motion:
         """Return the same motion for planes of another resolution; ratios are powers of two."""
         ratio = torch.tensor([ratio_x, ratio_y], device=self.ft0.device).view(1, 2, 1, 1)
         ft0, ft1 = (resize_field(f, ratio_x, ratio_y) * ratio for f in (self.ft0, self.ft1))
-        return Motion(ft0, ft1, resize_field(self.logit, ratio_x, ratio_y), self.t)
+        return Motion(ft0, ft1, resize_field(self.logit, ratio_x, ratio_y), self.t, self.fusion)
 
-    def render(self, plane0: Tensor, plane1: Tensor, x: int = 0, y: int = 0) -> Tensor:
-        """Warp and fuse planes (B, C, h, w) that begin at x, y of the motion: padding and bars lie around."""
+    def render(self, plane0: Tensor, plane1: Tensor, x: int = 0, y: int = 0, peak: float = 1.0) -> Tensor:
+        """Warp and fuse planes (B, C, h, w) that begin at x, y of the motion: padding and bars lie around.
+
+        peak: the planes' range.
+        """
         h, w = plane0.shape[-2:]
         ft0, ft1, logit = (field[..., y : y + h, x : x + w] for field in (self.ft0, self.ft1, self.logit))
-        return fuse(backwarp(plane0, ft0), backwarp(plane1, ft1), logit, self.t)
+        if self.fusion == "paper":
+            return fuse(backwarp(plane0, ft0), backwarp(plane1, ft1), logit, self.t)
+        warped0, warped1 = backwarp(plane0, ft0, "bicubic"), backwarp(plane1, ft1, "bicubic")
+        return agreed(warped0, warped1, weight0(logit, self.t), ft1 - ft0, self.t, peak)
 
 
 class SuperSloMo(nn.Module):
@@ -55,6 +63,7 @@ class SuperSloMo(nn.Module):
     last_activation: see `UNet`.
     mean: per channel, subtracted from the networks' input.
     levels: resolutions at which the flow network looks, each half of the next (paper: 1); see `flow`.
+    fusion: "paper" or "agreement", see `fusion`.
     """
 
     mean: Tensor
@@ -66,9 +75,10 @@ class SuperSloMo(nn.Module):
         last_activation: bool = True,
         mean: tuple[float, float, float] = MEAN,
         levels: int = 1,
+        fusion: str = "paper",
     ) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.fusion = levels, fusion
         self.flow_net = UNet(6, 4, width, last_activation=last_activation)
         self.interp_net = UNet(20, 5, width, last_activation=last_activation)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -129,7 +139,7 @@ class SuperSloMo(nn.Module):
         if ratio != 1:
             added = added.resized(ratio, ratio)
         ft0, ft1 = bent(flows_at(flows if finer is None else finer, t), t, bend)
-        return Motion(ft0 + added.ft0, ft1 + added.ft1, added.logit, t)
+        return Motion(ft0 + added.ft0, ft1 + added.ft1, added.logit, t, self.fusion)
 
     def synthesize(self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor) -> Tensor:
         """Return the frame at t, (B, 3, H, W): equations 3 to 5 in a row, all at one resolution."""
@@ -190,17 +200,3 @@ def acceleration(flows: Flows, back: Tensor, ahead: Tensor, before: float = 1, a
     a0 = (back + before * f01) * (2 / (before * (1 + before)))
     a1 = (ahead + after * f10) * (2 / (after * (1 + after)))
     return torch.where(a0 * a1 > 0, 2 * a0 * a1 / (a0 + a1), 0.0)
-
-
-def weight0(logit: Tensor, t: float | Tensor) -> Tensor:
-    """Frame 0's share in the frame at t: (1-t)·V0 / ((1-t)·V0 + t·V1) with V0 = sigmoid(logit), V1 = 1 - V0.
-
-    V0 / V1 is exp(logit), so the fraction is a sigmoid itself and needs no guard against a zero below it.
-    """
-    odds = torch.log((1 - t) / t) if isinstance(t, Tensor) else math.log((1 - t) / t)
-    return torch.sigmoid(logit + odds)
-
-
-def fuse(warped0: Tensor, warped1: Tensor, logit: Tensor, t: float | Tensor) -> Tensor:
-    """Equation 5's weighted sum of both warped frames, (B, C, H, W), any C."""
-    return torch.lerp(warped1, warped0, weight0(logit, t).to(warped0.dtype))

@@ -19,10 +19,11 @@ def pixel_grid(height: int, width: int, device: torch.device | None = None) -> T
     return torch.stack(torch.meshgrid(x, y, indexing="xy")).unsqueeze(0)
 
 
-def backwarp(image: Tensor, flow: Tensor) -> Tensor:
-    """g(I, F) of the paper (section 3.1): ``out(p) = image(p + flow(p))``, bilinear, clamped to the border.
+def backwarp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
+    """g(I, F) of the paper (section 3.1): ``out(p) = image(p + flow(p))``, clamped to the border.
 
-    image: (B, C, H, W), any range, float. flow: (B, 2, H, W), pixels. Returns image's shape and dtype.
+    image: (B, C, H, W), any range, float. flow: (B, 2, H, W), pixels. mode: "bilinear" (the paper's) or "bicubic",
+    which keeps more detail and may leave the range. Returns image's shape and dtype.
 
     The coordinates are float32 whatever the networks run in: half precision knows no position past 2048,
     and only every second pixel past 1024 at half a pixel.
@@ -32,11 +33,7 @@ def backwarp(image: Tensor, flow: Tensor) -> Tensor:
     # grid_sample's -1 and 1 are the outer edges of the border pixels (align_corners=False).
     span = torch.tensor([width, height], dtype=torch.float32, device=image.device).view(1, 2, 1, 1)
     grid = ((2 * position + 1) / span - 1).permute(0, 2, 3, 1)
-    if image.dtype != torch.float32:
-        return F.grid_sample(image.float(), grid, mode="bilinear", padding_mode="border", align_corners=False).to(
-            image.dtype
-        )
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(image.float(), grid, mode, padding_mode="border", align_corners=False).to(image.dtype)
 
 
 def resize_field(field: Tensor, ratio_x: float, ratio_y: float) -> Tensor:

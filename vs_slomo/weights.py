@@ -42,6 +42,7 @@ WIDTHS = range(1, 129)
 """Channels at full resolution that are believed; a file that says more is damaged."""
 LEVELS = range(1, 5)
 FLOWS = ("unet", "dis")
+FUSIONS = ("paper", "agreement")
 NETS = {"state_dictFC": "flow_net", "state_dictAT": "interp_net"}
 """The public checkpoint's name of each network, and ours."""
 
@@ -52,8 +53,8 @@ class ModelInfo:
 
     width: channels of both U-Nets at full resolution. scale: the networks' native resolution, 1, 1/2, 1/4 or
     1/8 of the picture's. mean: subtracted from RGB in [0, 1]. last_activation: see `unet.UNet`. levels: see
-    `model.SuperSloMo`. flow: where the flow between both frames comes from by default, the flow network ("unet") or
-    OpenCV's DIS ("dis").
+    `model.SuperSloMo`. fusion: how two warped frames become one, see `fusion`. flow: where the flow between both
+    frames comes from by default, the flow network ("unet") or OpenCV's DIS ("dis").
     training: a JSON object. dtype: the stored numbers'. path: the file it was read from.
     """
 
@@ -65,6 +66,7 @@ class ModelInfo:
     mean: tuple[float, float, float] = (0.429, 0.431, 0.397)
     last_activation: bool = True
     levels: int = 1
+    fusion: str = "paper"
     flow: str = "unet"
     training: str = "{}"
     dtype: str = "float16"
@@ -86,8 +88,9 @@ class ModelInfo:
             raise ArgumentError("last_activation", self.last_activation, "True or False")
         if self.levels not in LEVELS:
             raise ArgumentError("levels", self.levels, f"a whole number from {LEVELS[0]} to {LEVELS[-1]}")
-        if self.flow not in FLOWS:
-            raise ArgumentError("flow", self.flow, " or ".join(map(repr, FLOWS)))
+        for field, known in (("fusion", FUSIONS), ("flow", FLOWS)):
+            if getattr(self, field) not in known:
+                raise ArgumentError(field, getattr(self, field), " or ".join(map(repr, known)))
         try:
             summary = json.loads(self.training)
         except (TypeError, ValueError):
@@ -180,7 +183,7 @@ def load(model: str | os.PathLike[str], dtype: torch.dtype | None = None) -> tup
     # Built without memory, so that nothing is drawn from the global random generator for weights that are
     # replaced at once.
     with torch.device("meta"):
-        net = SuperSloMo(info.width, last_activation=info.last_activation, levels=info.levels)
+        net = SuperSloMo(info.width, last_activation=info.last_activation, levels=info.levels, fusion=info.fusion)
     dtype = dtype or torch.float32
     # Copied in any case: safetensors maps the file, which may be replaced or cut while the model is in use.
     net.load_state_dict({name: t.detach().to(dtype, copy=True) for name, t in tensors.items()}, assign=True)
@@ -286,7 +289,9 @@ def _decode(metadata: Mapping[str, str]) -> dict[str, Any]:
         "scale": float(Fraction(metadata["scale"])),
         "mean": _floats(json.loads(metadata["mean"])),
         "last_activation": json.loads(metadata["last_activation"]),
-        "levels": int(metadata.get("levels", 1)),  # files from before it was thought of
+        # Files from before these were thought of are as the paper has it.
+        "levels": int(metadata.get("levels", 1)),
+        "fusion": metadata.get("fusion", "paper"),
     }
 
 
@@ -306,6 +311,7 @@ def _encode(info: ModelInfo) -> dict[str, str]:
         "mean": json.dumps(info.mean),
         "last_activation": json.dumps(info.last_activation),
         "levels": str(info.levels),
+        "fusion": info.fusion,
         "flow": info.flow,
         "training": info.training,
     }
@@ -477,6 +483,7 @@ def save(model: SuperSloMo, info: ModelInfo, path: str | os.PathLike[str]) -> No
         "width": model.flow_net.conv1.out_channels,
         "last_activation": model.flow_net.last_activation,
         "levels": model.levels,
+        "fusion": model.fusion,
         # The buffer's precision may be half.
         "mean": tuple(round(m, 3) for m in model.mean.flatten().tolist()),
     }

@@ -105,6 +105,8 @@ class Config:
     """Their resolution: 1, 1/2, 1/4 or 1/8 of the frames'."""
     levels: int = 2
     """Resolutions at which the flow network looks, each half of the next; 1 is the paper's."""
+    fusion: Literal["paper", "agreement"] = "agreement"
+    """How two warped frames become one, see `fusion`."""
     stage: tuple[Stage, ...] = (Stage("both"),)
     """One after another."""
     choose: Literal["unet", "dis", "better"] = "better"

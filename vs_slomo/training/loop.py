@@ -136,9 +136,10 @@ class State:
     def load(self, path: Path) -> dict[str, Any] | None:
         """Go on from a checkpoint; return the optimizer's state, for the stage that needs it."""
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        own = {"width": self.model.flow_net.conv1.out_channels, "levels": self.model.levels}
+        model, older = self.model, {"levels": 1, "fusion": "paper"}
+        own = {"width": model.flow_net.conv1.out_channels, "levels": model.levels, "fusion": model.fusion}
         for name, value in own.items():
-            if (there := saved["config"].get(name, 1)) != value:
+            if (there := (older | saved["config"])[name]) != value:
                 raise ArgumentError(name, value, f"{there}, as in {path}")
         self.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
@@ -341,7 +342,9 @@ def run_stage(
 def begin(config: Config, process: Process) -> State:
     """Make both copies of the model, with the weights to start from."""
     torch.manual_seed(config.seed)
-    model = SuperSloMo(config.width, last_activation=False, levels=config.levels)
+    model, average = (
+        SuperSloMo(config.width, last_activation=False, levels=config.levels, fusion=config.fusion) for _ in range(2)
+    )
     if config.start:
         start, info = files.load(config.start)
         if info.last_activation or info.scale != config.scale:
@@ -354,8 +357,7 @@ def begin(config: Config, process: Process) -> State:
             raise ArgumentError("width", config.width, f"{info.width} or {2 * info.width}, from {config.start}")
         for name, net in model.named_children():
             net.load_state_dict(narrow[name])
-    average = SuperSloMo(config.width, last_activation=False, levels=config.levels).requires_grad_(requires_grad=False)
-    average.load_state_dict(model.state_dict())
+    average.requires_grad_(requires_grad=False).load_state_dict(model.state_dict())
     # Both convert in place.
     for net in (model, average):
         net.to(process.device).to(memory_format=torch.channels_last)
@@ -411,6 +413,7 @@ def export(state: State, config: Config, path: Path) -> None:
         scale=config.scale,
         last_activation=False,
         levels=config.levels,
+        fusion=config.fusion,
         flow="dis" if means.get("dis", 0) > means.get("unet", 0) else "unet",
         training=json.dumps({"stage": state.stage, "step": state.step, "validation": means}),
     )
