@@ -64,11 +64,11 @@ def warp_cubic(picture, flow):
 
 def smooth(picture, size):
     """The mean of size x size pixels around each."""
-    height, width = picture.shape[1:]
     border = size // 2
     padded = np.pad(picture, ((0, 0), (border, border), (border, border)), mode="edge")
-    parts = [padded[:, j : j + height, i : i + width] for j in range(size) for i in range(size)]
-    return np.mean(parts, axis=0)
+    height, width = picture.shape[1:]
+    rows = np.mean([padded[:, j : j + height] for j in range(size)], axis=0)
+    return np.mean([rows[:, :, i : i + width] for i in range(size)], axis=0)
 
 
 def enlarge(picture, times):
@@ -161,25 +161,26 @@ def flow(i0, i1, parameters, *, last_activation, levels=1):
     return out[0:2], out[2:4]
 
 
+def around(picture, cells):
+    """The mean of cells x cells cells of 8x8 pixels around each pixel."""
+    height, width = picture.shape[1:]
+    means = np.zeros((len(picture), -(-height // 8), -(-width // 8)))
+    for j, i in np.ndindex(*means.shape[1:]):
+        means[:, j, i] = picture[:, 8 * j : 8 * j + 8, 8 * i : 8 * i + 8].mean(axis=(1, 2))
+    return enlarge(smooth(means, cells), 8)[:, :height, :width]
+
+
 def agree(warped0, warped1, w, moved, t):
     """Both warps as one by the package's own fusion; w is frame 0's weight, moved the way between the frames."""
-    height, width = w.shape[1:]
     detail0, detail1 = warped0 - smooth(warped0, 7), warped1 - smooth(warped1, 7)
     detail = w * detail0 + (1 - w) * detail1
+    shared, power = (around(x.sum(axis=0)[None], 3) for x in (detail0 * detail1, detail**2))
+    lost = (1 - np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)) * 4 * w * (1 - w)
 
-    cells = np.zeros((2, -(-height // 8), -(-width // 8)))
-    for j, i in np.ndindex(*cells.shape[1:]):
-        cell = (slice(None), slice(8 * j, 8 * j + 8), slice(8 * i, 8 * i + 8))
-        cells[:, j, i] = [x[cell].sum(axis=0).mean() for x in (detail0 * detail1, detail**2)]
-    shared, power = smooth(cells, 3)
-    keep = enlarge(np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)[None], 8)[:, :height, :width]
-    light = smooth(warped0 - warped1, 25)
-    rest = np.clip((1 - abs(moved).max(axis=0)) / 0.5, 0, 1) * np.clip((0.01 - abs(light).mean(axis=0)) / 0.005, 0, 1)
-
-    lost = (1 - keep) * 4 * w * (1 - w)
-    grain = warped0 - warped1 - light
-    nearest = 1 if t <= 0.5 else 0
-    return w * warped0 + (1 - w) * warped1 - (1 - rest) * lost * detail + rest * (nearest - w) * grain
+    light = around(warped0 - warped1, 7)
+    rest = np.clip(2 - abs(moved).max(axis=0), 0, 1) * np.clip((0.01 - abs(light).mean(axis=0)) / 0.005, 0, 1)
+    grain = (int(t <= 0.5) - w) * (warped0 - warped1 - light)
+    return w * warped0 + (1 - w) * warped1 - (1 - rest) * lost * detail + rest * grain
 
 
 def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=True, levels=1, fusion="paper"):
@@ -201,7 +202,8 @@ def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=Tru
     v1 = 1 - v0
     z = (1 - t) * v0 + t * v1
     if fusion == "agreement":
-        warped = warp_cubic(frame0, ft0), warp_cubic(frame1, ft1)
-        return agree(*warped, (1 - t) * v0 / z, ft1 - ft0, t), (f01, f10, ft0, ft1, v0)
+        moving = np.clip((abs(ft1 - ft0).max(axis=0) - 0.125) / 0.125, 0, 1)
+        warped = warp_cubic(frame0, moving * ft0), warp_cubic(frame1, moving * ft1)
+        return agree(*warped, (1 - t) * v0 / z, moving * (ft1 - ft0), t), (f01, f10, ft0, ft1, v0)
     frame = ((1 - t) * v0 * warp(frame0, ft0) + t * v1 * warp(frame1, ft1)) / z
     return frame, (f01, f10, ft0, ft1, v0)

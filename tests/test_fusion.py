@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vs_slomo.fusion import agreed, around, mean
+from vs_slomo.fusion import agreed, around, mean, stilled
 from vs_slomo.kernels import render
 from vs_slomo.metrics import psnr
 from vs_slomo.model import Motion
 
 SIZE = (96, 120)
 HALF = torch.full((1, 1, *SIZE), 0.5)
-MOVING, STILL = torch.full((1, 2, *SIZE), 2.0), torch.full((1, 2, *SIZE), 0.3)
+MOVING, STILL = torch.full((1, 2, *SIZE), 3.0), torch.full((1, 2, *SIZE), 0.3)
 
 
 def picture(seed=0, noise=0.0):
@@ -66,6 +66,14 @@ def test_at_rest_light_still_changes_with_time():
     assert float(made.mean()) == pytest.approx(float((a + b).mean()) / 2, rel=1e-3)
 
 
+@pytest.mark.parametrize(("pixels", "part"), [(0.1, 0.0), (0.2, 0.6), (0.3, 1.0), (-8.0, 1.0)])
+def test_next_to_no_motion_is_none(pixels, part):
+    """What counts is the way from frame to frame, not that from t."""
+    way = torch.full((1, 2, 4, 4), pixels)
+    for found, given in zip(stilled(-0.25 * way, 0.75 * way), (-0.25 * way, 0.75 * way), strict=True):
+        assert torch.allclose(found, part * given, atol=1e-6)
+
+
 def test_times_of_a_batch():
     a, b = picture(1, 0.05), picture(2, 0.05)
     both = [torch.cat((x, x)) for x in (a, b, HALF, STILL)]
@@ -86,7 +94,8 @@ def test_means(size):
     plane = torch.rand(2, 3, *size)
     assert mean(plane, 25).shape == plane.shape
     assert torch.allclose(mean(torch.full_like(plane, 0.3), 7), torch.tensor(0.3))
-    assert around(plane[:, :1], mean).shape[-2:] == (-(-size[0] // 8), -(-size[1] // 8))
+    assert around(plane, 7).shape == plane.shape
+    assert torch.allclose(around(torch.full_like(plane, 0.3), 7), torch.tensor(0.3))
     part = torch.full((1, 1, *size), 0.5)
     same = agreed(plane[:1], plane[:1], part, MOVING[..., :1, :1].expand(1, 2, *size), 0.5)
     assert same.shape == plane[:1].shape

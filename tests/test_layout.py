@@ -69,7 +69,7 @@ def test_imports_are_found():
     assert {"vs_slomo.errors.WeightsError", "vs_slomo.model.SuperSloMo", "torch"} <= set(
         imported(PACKAGE / "weights.py")
     )
-    assert imported_here("model") == {"unet", "warp"}
+    assert imported_here("model") == {"fusion", "unet", "warp"}
 
 
 @pytest.mark.parametrize("name", ORDER)

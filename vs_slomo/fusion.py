@@ -2,7 +2,7 @@
 
 "paper" is equation 5's weighted mean of bilinear warps. "agreement" goes on from there: the warps are bicubic, and of
 their detail only as much is kept as both frames share. What they do not share is noise, or detail that is misplaced:
-the mean of it is blur and ghosts, not the picture (a local Wiener filter: Lim, 1990, section 9.2).
+the mean of it is blur and ghosts, not the picture (a local Wiener filter: Lim, Two-Dimensional Signal and Image Processing, 1990, p. 548).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from torch import Tensor
 
 DETAIL = 7
 """Detail is what differs from the mean of so many pixels squared."""
-CELL, CELLS = 8, 3
-"""Agreement is measured over cells of 8x8 pixels, 3x3 of them around each."""
-GRAIN = 25
-"""At rest, what differs from the mean of so many pixels squared comes from one frame."""
-REST = (0.5, 1.0)
+CELL = 8
+AGREEMENT, GRAIN = 3, 7
+"""Agreement, and what is not grain but light, are means over so many cells squared of 8x8 pixels."""
+STILL = (0.125, 0.25)
+"""Pixels between both frames: none at all below, all of them above."""
+REST = (1.0, 2.0)
 """Pixels between both frames: at rest below, moving above."""
 LIGHT = (0.005, 0.01)
 """Of the range, the mean difference of both frames around a pixel: at rest below, brighter or darker above."""
@@ -67,20 +68,30 @@ def agreed(
     fused = torch.lerp(warped1, warped0, weight)
     detail0, detail1 = warped0 - mean(warped0, DETAIL), warped1 - mean(warped1, DETAIL)
     detail = torch.lerp(detail1, detail0, weight)
+    difference = warped0 - warped1
     with torch.no_grad():
-        shared, power = (around(x.sum(1, keepdim=True), mean) for x in (detail0 * detail1, detail.square()))
-        nothing = NOTHING * peak**2
-        keep = ((shared + nothing) / (power + nothing)).clamp_(0, 1)
-        keep = F.interpolate(keep, scale_factor=CELL, mode="bilinear", align_corners=False)
+        shared, power = (
+            around(x.sum(1, keepdim=True), AGREEMENT, mean) + NOTHING * peak**2
+            for x in (detail0 * detail1, detail.square())
+        )
         # Where one frame alone is visible there is nothing to agree with.
-        lost = (1 - keep[..., : weight.shape[-2], : weight.shape[-1]]) * (4 * weight * (1 - weight))
-        difference = warped0 - warped1
-        light = mean(difference, GRAIN)
-        way = torch.maximum(moved[:, :1].abs(), moved[:, 1:].abs())
-        rest = below(way, REST) * below(light.abs().mean(1, keepdim=True) / peak, LIGHT)
+        lost = (1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))
+        light = around(difference, GRAIN, mean)
+        rest = below(length(moved), REST) * below(light.abs().mean(1, keepdim=True) / peak, LIGHT)
         nearest = 1.0 * (t <= 0.5)
     grain = rest * (nearest - weight) * (difference - light)
     return fused - (1 - rest) * lost * detail + grain
+
+
+def stilled(ft0: Tensor, ft1: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both flows, (B, 2, H, W), without what is next to no motion: it would blur, and follow the noise."""
+    moving = 1 - below(length(ft1 - ft0), STILL)
+    return ft0 * moving, ft1 * moving
+
+
+def length(moved: Tensor) -> Tensor:
+    """Return how far (B, 2, H, W) lead, the longer of both ways, (B, 1, H, W)."""
+    return torch.maximum(moved[:, :1].abs(), moved[:, 1:].abs())
 
 
 def below(x: Tensor, bounds: tuple[float, float]) -> Tensor:
@@ -89,6 +100,8 @@ def below(x: Tensor, bounds: tuple[float, float]) -> Tensor:
     return ((none - x) / (none - full)).clamp_(0, 1)
 
 
-def around(x: Tensor, mean: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """Return the mean of what lies around each cell, (B, 1, H / 8, W / 8)."""
-    return mean(F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False), CELLS)
+def around(x: Tensor, cells: int, mean: Callable[[Tensor, int], Tensor] = mean) -> Tensor:
+    """Return the mean around each pixel of (B, C, H, W), coarsely: over cells x cells cells."""
+    height, width = x.shape[-2:]
+    means = mean(F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False), cells)
+    return F.interpolate(means, scale_factor=CELL, mode="bilinear", align_corners=False)[..., :height, :width]

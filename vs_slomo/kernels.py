@@ -15,7 +15,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from .fusion import agreed
+from .fusion import agreed, stilled
 from .model import Motion
 from .warp import resize_field
 
@@ -89,18 +89,20 @@ def with_opencv(
             cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
     fields = fields[:, y : y + height, x : x + width]
     weight = torch.sigmoid(fields[4] + _odds(motion))
-    between = (fields[2:4] - fields[0:2]).unsqueeze(0)
+    agreeing, way = motion.fusion != "paper", cv2.INTER_LINEAR
+    if agreeing:
+        fields[0:4] = torch.cat(stilled(fields[None, 0:2], fields[None, 2:4]), dim=1)[0]
+        way = cv2.INTER_CUBIC
     fields[0:4:2] += torch.arange(width)
     fields[1:4:2] += torch.arange(height).view(-1, 1)
-    way = cv2.INTER_LINEAR if motion.fusion == "paper" else cv2.INTER_CUBIC
     warped = torch.empty(2, *plane0.shape)
     for planes, field, targets in zip((plane0, plane1), (fields[0:2], fields[2:4]), warped, strict=True):
         x_map, y_map = field.numpy()
         for plane, target in zip(planes[0].numpy(), targets[0].numpy(), strict=True):
             cv2.remap(plane, x_map, y_map, way, dst=target, borderMode=cv2.BORDER_REPLICATE)
-    if motion.fusion == "paper":
+    if not agreeing:
         return torch.lerp(warped[1], warped[0], weight)
-    return agreed(warped[0], warped[1], weight[None, None], between, motion.t, peak, _mean)
+    return agreed(warped[0], warped[1], weight[None, None], (fields[2:4] - fields[0:2])[None], motion.t, peak, _mean)
 
 
 def _mean(planes: Tensor, size: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fusion import agreed, fuse, weight0
+from .fusion import agreed, fuse, stilled, weight0
 from .unet import MULTIPLE, UNet
 from .warp import backwarp, resize_field
 
@@ -52,6 +52,7 @@ class Motion:
         ft0, ft1, logit = (field[..., y : y + h, x : x + w] for field in (self.ft0, self.ft1, self.logit))
         if self.fusion == "paper":
             return fuse(backwarp(plane0, ft0), backwarp(plane1, ft1), logit, self.t)
+        ft0, ft1 = stilled(ft0, ft1)
         warped0, warped1 = backwarp(plane0, ft0, "bicubic"), backwarp(plane1, ft1, "bicubic")
         return agreed(warped0, warped1, weight0(logit, self.t), ft1 - ft0, self.t, peak)
 
