@@ -1,8 +1,8 @@
 """How two warped frames become one.
 
 "paper" is equation 5's weighted mean of bilinear warps. "agreement" goes on from there: the warps are bicubic, and of
-their detail only as much is kept as both frames share. What they do not share is noise, or detail that is misplaced:
-the mean of it is blur and ghosts, not the picture (a local Wiener filter: Lim, Two-Dimensional Signal and Image Processing, 1990, p. 548).
+their detail only as much is kept as both frames share (a local Wiener filter: Lim, Two-Dimensional Signal and Image
+Processing, 1990, p. 548). What they do not share is noise, or misplaced: its mean is blur and ghosts.
 """
 
 from __future__ import annotations
