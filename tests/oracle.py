@@ -204,6 +204,9 @@ def interpolate(frame0, frame1, t, parameters, *, scale=1.0, last_activation=Tru
     if fusion == "agreement":
         moving = np.clip((abs(ft1 - ft0).max(axis=0) - 0.125) / 0.125, 0, 1)
         warped = warp_cubic(frame0, moving * ft0), warp_cubic(frame1, moving * ft1)
-        return agree(*warped, (1 - t) * v0 / z, moving * (ft1 - ft0), t), (f01, f10, ft0, ft1, v0)
+        frame = agree(*warped, (1 - t) * v0 / z, moving * (ft1 - ft0), t)
+        both = np.stack([frame0, frame1])
+        frame = np.clip(frame, both.min(axis=(0, 2, 3))[:, None, None], both.max(axis=(0, 2, 3))[:, None, None])
+        return frame, (f01, f10, ft0, ft1, v0)
     frame = ((1 - t) * v0 * warp(frame0, ft0) + t * v1 * warp(frame1, ft1)) / z
     return frame, (f01, f10, ft0, ft1, v0)

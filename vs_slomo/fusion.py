@@ -83,6 +83,12 @@ def agreed(
     return fused - (1 - rest) * lost * detail + grain
 
 
+def within(made: Tensor, plane0: Tensor, plane1: Tensor) -> Tensor:
+    """Return what was made, (B, C, H, W), without values beyond those of both planes: bicubic warps overshoot."""
+    least, most = ((f(plane0, (2, 3), keepdim=True), f(plane1, (2, 3), keepdim=True)) for f in (torch.amin, torch.amax))
+    return torch.minimum(torch.maximum(made, torch.minimum(*least)), torch.maximum(*most))
+
+
 def stilled(ft0: Tensor, ft1: Tensor) -> tuple[Tensor, Tensor]:
     """Return both flows, (B, 2, H, W), without what is next to no motion: it would blur, and follow the noise."""
     moving = 1 - below(length(ft1 - ft0), STILL)

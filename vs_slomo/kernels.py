@@ -15,7 +15,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from .fusion import agreed, stilled
+from .fusion import agreed, stilled, within
 from .model import Motion
 from .warp import resize_field
 
@@ -47,11 +47,6 @@ def render(
         motion = replace(motion, fusion="paper")  # a mean would spread what is no number
     way = with_opencv if a.device.type == "cpu" and EXACT_REMAP else plain
     values = way(motion, a, b, ratio_x, ratio_y, origin, peak or 1)
-    if motion.fusion != "paper":
-        # Bicubic warps overshoot: no plane gets a value beyond those of both frames.
-        least = torch.minimum(*(x.amin((2, 3), keepdim=True) for x in (a, b)))
-        most = torch.maximum(*(x.amax((2, 3), keepdim=True) for x in (a, b)))
-        values = values.clamp_(least, most)
     return values if peak is None else values.round_().clamp_(0, peak).to(plane0.dtype)
 
 
@@ -102,7 +97,8 @@ def with_opencv(
             cv2.remap(plane, x_map, y_map, way, dst=target, borderMode=cv2.BORDER_REPLICATE)
     if not agreeing:
         return torch.lerp(warped[1], warped[0], weight)
-    return agreed(warped[0], warped[1], weight[None, None], (fields[2:4] - fields[0:2])[None], motion.t, peak, _mean)
+    between = (fields[2:4] - fields[0:2])[None]
+    return within(agreed(warped[0], warped[1], weight[None, None], between, motion.t, peak, _mean), plane0, plane1)
 
 
 def _mean(planes: Tensor, size: int) -> Tensor:

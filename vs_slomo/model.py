@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fusion import agreed, fuse, stilled, weight0
+from .fusion import agreed, fuse, stilled, weight0, within
 from .unet import MULTIPLE, UNet
 from .warp import backwarp, resize_field
 
@@ -54,7 +54,7 @@ class Motion:
             return fuse(backwarp(plane0, ft0), backwarp(plane1, ft1), logit, self.t)
         ft0, ft1 = stilled(ft0, ft1)
         warped0, warped1 = backwarp(plane0, ft0, "bicubic"), backwarp(plane1, ft1, "bicubic")
-        return agreed(warped0, warped1, weight0(logit, self.t), ft1 - ft0, self.t, peak)
+        return within(agreed(warped0, warped1, weight0(logit, self.t), ft1 - ft0, self.t, peak), plane0, plane1)
 
 
 class SuperSloMo(nn.Module):
