@@ -178,7 +178,8 @@ def agree(warped0, warped1, w, moved, t):
     lost = (1 - np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)) * 4 * w * (1 - w)
 
     light = around(warped0 - warped1, 7)
-    rest = np.clip(2 - abs(moved).max(axis=0), 0, 1) * np.clip((0.01 - abs(light).mean(axis=0)) / 0.005, 0, 1)
+    changed = abs(smooth(warped0 - warped1, 7)).mean(axis=0)
+    rest = np.clip(2 - abs(moved).max(axis=0), 0, 1) * np.clip((0.02 - changed) / 0.01, 0, 1)
     grain = (int(t <= 0.5) - w) * (warped0 - warped1 - light)
     return w * warped0 + (1 - w) * warped1 - (1 - rest) * lost * detail + rest * grain
 

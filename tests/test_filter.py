@@ -13,6 +13,7 @@ from clips import convert, core, counting, distance, distances, from_pictures, f
 from vs_slomo import frames, slomo
 from vs_slomo.engine import Engine
 from vs_slomo.errors import ArgumentError, FormatError, WeightsError
+from vs_slomo.filter import fill
 from vs_slomo.timing import Timing
 
 PRESETS = [f for f in vs.PresetVideoFormat if f.name not in ("NONE", "GRAY32")]
@@ -246,6 +247,16 @@ def test_the_same_picture_as_alpha_gets_the_same_motion(see):
     made = see(clip.std.ClipToProp(clip, prop="_Alpha"), 3)
     for n in range(len(made)):
         assert same(made.get_frame(n).props["_Alpha"], made.get_frame(n))
+
+
+@pytest.mark.parametrize("depth", [vs.GRAY8, vs.GRAY16, vs.GRAYS], ids=lambda f: f.name)
+def test_alpha_comes_in_parts_of_its_range(depth):
+    """As floats, which is what fusion takes their range to be, whatever the picture's depth."""
+    frame = moving(vs.RGB24, 64, 48).std.ClipToProp(moving(depth, 64, 48), prop="_Alpha").get_frame(0)
+    largest, out = [], frame.copy()
+    fill(out, frame, frame, lambda plane0, _1, _x, _y: largest.append(float(plane0.max())) or plane0)
+    assert 0.1 < largest[-1] <= 1
+    assert same(out.props["_Alpha"], frame.props["_Alpha"])
 
 
 def test_alpha_alone_may_move(shift):

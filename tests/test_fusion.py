@@ -53,7 +53,7 @@ def test_what_one_frame_alone_shows_is_kept_whole(weight):
 
 @pytest.mark.parametrize("t", [0.25, 0.5, 0.75])
 def test_at_rest_new_frames_have_the_grain_of_the_nearer_one(t):
-    a, b = picture(1, 0.05), picture(2, 0.05)
+    a, b = picture(1, 0.03), picture(2, 0.03)
     nearer, other = (a, b) if t <= 0.5 else (b, a)
     made = agreed(a, b, HALF, STILL, t)
     assert psnr(made, nearer) > psnr(made, other) + 10
@@ -65,6 +65,15 @@ def test_at_rest_light_still_changes_with_time():
     a, b = picture(1, 0.02), picture(2, 0.02) * 0.5
     made = agreed(a, b, HALF, STILL, 0.5)
     assert float(made.mean()) == pytest.approx(float((a + b).mean()) / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [4, 12, 60])
+def test_what_fades_in_at_rest_is_halfway_there(size):
+    a = torch.full((1, 1, *SIZE), 0.4)
+    b = a.clone()
+    b[..., 20 : 20 + size, 30 : 30 + size] += 0.2
+    made = agreed(a, b, HALF, STILL, 0.5)
+    assert float(made[..., 20 + size // 2, 30 + size // 2]) == pytest.approx(0.5, abs=0.07)
 
 
 @pytest.mark.parametrize(("pixels", "part"), [(0.1, 0.0), (0.2, 0.6), (0.3, 1.0), (-8.0, 1.0)])
@@ -118,6 +127,15 @@ def test_no_value_is_beyond_those_of_both_frames(values):
     for made in (render(motion, a, b, 1, 1), motion.render(a, b)):
         assert made.min() >= values[0]
         assert made.max() <= values[1]
+
+
+def test_values_whose_squares_are_none_stay_where_they_are():
+    motion, a, b = between((0.0, 1.0))
+    a = a.clone()
+    a[..., 4, 4] = 1e20
+    made = render(motion, a, b, 1, 1)
+    assert torch.isfinite(made).all()
+    assert (made > 2).sum() <= 9
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -290,6 +290,8 @@ def fill(
         frames.write_planes(out, planes, between(plane0, plane1, ratio_x, ratio_y), box, ratio_x, ratio_y)
     alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
     if alpha0 is not None and alpha1 is not None:
-        alpha = alpha0.copy()
-        fill(alpha, alpha0, alpha1, between, box)
+        alpha, own = alpha0.copy(), alpha0.format
+        # As floats, whose range is 1 (its depth need not be the picture's), by a power of two: to the bit.
+        span = 2**own.bits_per_sample if own.sample_type == vs.INTEGER else 1
+        fill(alpha, alpha0, alpha1, lambda p0, p1, x, y: between(p0 / span, p1 / span, x, y) * span, box)
         out.props["_Alpha"] = alpha

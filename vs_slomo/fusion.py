@@ -23,8 +23,8 @@ STILL = (0.125, 0.25)
 """Pixels between both frames: none at all below, all of them above."""
 REST = (1.0, 2.0)
 """Pixels between both frames: at rest below, moving above."""
-LIGHT = (0.005, 0.01)
-"""Of the range, the mean difference of both frames around a pixel: at rest below, brighter or darker above."""
+CHANGED = (0.01, 0.02)
+"""Of the range, what differs between both frames beside the detail: at rest below; what fades in is above."""
 NOTHING = 1e-6
 """Detail of so little power, for planes that reach 1, is neither shared nor not."""
 
@@ -77,7 +77,8 @@ def agreed(
         # Where one frame alone is visible there is nothing to agree with.
         lost = (1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))
         light = around(difference, GRAIN, mean)
-        rest = below(length(moved), REST) * below(light.abs().mean(1, keepdim=True) / peak, LIGHT)
+        changed = (difference - detail0 + detail1).abs().mean(1, keepdim=True) / peak
+        rest = below(length(moved), REST) * below(changed, CHANGED)
         nearest = 1.0 * (t <= 0.5)
     grain = rest * (nearest - weight) * (difference - light)
     return fused - (1 - rest) * lost * detail + grain

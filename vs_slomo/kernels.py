@@ -43,8 +43,8 @@ def render(
     if plane0.device.type == "cuda" and motion.fusion == "paper" and has_triton():
         return fused(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
     a, b = plane0.float(), plane1.float()
-    if peak is None and not torch.isfinite(a.sum() + b.sum()):
-        motion = replace(motion, fusion="paper")  # a mean would spread what is no number
+    if peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
+        motion = replace(motion, fusion="paper")  # a mean would spread what is no number, or whose square is none
     way = with_opencv if a.device.type == "cpu" and EXACT_REMAP else plain
     values = way(motion, a, b, ratio_x, ratio_y, origin, peak or 1)
     return values if peak is None else values.round_().clamp_(0, peak).to(plane0.dtype)
