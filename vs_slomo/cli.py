@@ -79,8 +79,8 @@ def add_weights(commands: Commands[argparse.ArgumentParser]) -> None:
         help="a leaky ReLU behind the last convolution, as in the public checkpoint",
     )
     convert.add_argument("--levels", type=int, help="resolutions at which the flow network looks, 1 to 4")
-    convert.add_argument("--fusion", choices=("paper", "agreement"), help="how two warped frames become one")
-    convert.add_argument("--flow", choices=("unet", "dis"), help="the default flow stage")
+    convert.add_argument("--fusion", choices=weights.FUSIONS, help="how two warped frames become one")
+    convert.add_argument("--flow", choices=weights.FLOWS, help="the default flow stage")
     convert.set_defaults(run=weights_convert)
 
     fetch = actions.add_parser("fetch", help="download a model and check it")

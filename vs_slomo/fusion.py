@@ -66,7 +66,8 @@ def agreed(
     At rest the detail is the nearer frame's, so that new frames have the grain of the others.
     """
     fused = torch.lerp(warped1, warped0, weight)
-    detail0, detail1 = warped0 - mean(warped0, DETAIL), warped1 - mean(warped1, DETAIL)
+    smooth0, smooth1 = mean(warped0, DETAIL), mean(warped1, DETAIL)
+    detail0, detail1 = warped0 - smooth0, warped1 - smooth1
     detail = torch.lerp(detail1, detail0, weight)
     difference = warped0 - warped1
     with torch.no_grad():
@@ -77,7 +78,7 @@ def agreed(
         # Where one frame alone is visible there is nothing to agree with.
         lost = (1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))
         light = around(difference, GRAIN, mean)
-        changed = (difference - detail0 + detail1).abs().mean(1, keepdim=True) / peak
+        changed = (smooth0 - smooth1).abs().mean(1, keepdim=True) / peak
         rest = below(length(moved), REST) * below(changed, CHANGED)
         nearest = 1.0 * (t <= 0.5)
     grain = rest * (nearest - weight) * (difference - light)

@@ -43,7 +43,7 @@ def render(
     if plane0.device.type == "cuda" and motion.fusion == "paper" and has_triton():
         return fused(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
     a, b = plane0.float(), plane1.float()
-    if peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
+    if motion.fusion != "paper" and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
         motion = replace(motion, fusion="paper")  # a mean would spread what is no number, or whose square is none
     way = with_opencv if a.device.type == "cpu" and EXACT_REMAP else plain
     values = way(motion, a, b, ratio_x, ratio_y, origin, peak or 1)
@@ -115,7 +115,7 @@ def _fields(motion: Motion, shrink_x: float, shrink_y: float) -> Tensor:
 
 
 def _odds(motion: Motion) -> float:
-    """Return what is added to the logit for t, see `model.weight0`."""
+    """Return what is added to the logit for t, see `fusion.weight0`."""
     if not isinstance(motion.t, float):
         raise TypeError("the motion's t must be a number")
     return math.log((1 - motion.t) / motion.t)
