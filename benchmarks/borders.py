@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import vapoursynth as vs
 
-from vs_slomo import borders, slomo
+from vs_slomo import slomo
+from vs_slomo.clips import borders
 
 core = vs.core
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import vapoursynth as vs
 
-from vs_slomo import cuts
+from vs_slomo.clips import cuts
 
 MARKS = json.loads((Path(__file__).parents[1] / "tests/data/cuts.json").read_text())
 core = vs.core

@@ -17,9 +17,10 @@ import numpy as np
 import vapoursynth as vs
 from dedupe import LOST, SLOWER, noisy
 
-from vs_slomo import cuts, dedupe
-from vs_slomo.frames import select
-from vs_slomo.timing import Timing
+from vs_slomo.clips import cuts
+from vs_slomo.clips import duplicates as dedupe
+from vs_slomo.clips.frames import select
+from vs_slomo.timing.positions import Timing
 
 core = vs.core
 CLIPS = {

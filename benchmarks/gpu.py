@@ -20,10 +20,11 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from vs_slomo import bench, slomo, weights
-from vs_slomo.engine import Settings
-from vs_slomo.model import SuperSloMo
-from vs_slomo.unet import UNet
+from vs_slomo import slomo, weights
+from vs_slomo.engine.engine import Settings
+from vs_slomo.measure import bench
+from vs_slomo.model.superslomo import SuperSloMo
+from vs_slomo.model.unet import UNet
 
 
 def traffic(net: UNet, height: int, width: int, number: int) -> float:

@@ -21,9 +21,10 @@ import torch
 import vapoursynth as vs
 from torch import Tensor
 
-from vs_slomo import pairs, slomo
-from vs_slomo.engine import Pair
-from vs_slomo.model import Motion
+from vs_slomo import slomo
+from vs_slomo.engine.engine import Pair
+from vs_slomo.filters import pairs
+from vs_slomo.model.superslomo import Motion
 
 core = vs.core
 NOTHING = torch.zeros(1, 1, 1, 1)

@@ -21,8 +21,9 @@ import vapoursynth as vs
 from host_overhead import Idle, source
 from torch import Tensor
 
-from vs_slomo import pairs, slomo
-from vs_slomo.engine import Pair, give_back
+from vs_slomo import slomo
+from vs_slomo.engine.engine import Pair, give_back
+from vs_slomo.filters import pairs
 
 core = vs.core
 

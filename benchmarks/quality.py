@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from vs_slomo import weights
-from vs_slomo.engine import Pair, dis_flow
+from vs_slomo.engine.engine import Pair, dis_flow
 from vs_slomo.metrics import psnr
-from vs_slomo.model import Flows, Motion, SuperSloMo, acceleration, flows_at, network_input, padded
+from vs_slomo.model.superslomo import Flows, Motion, SuperSloMo, acceleration, flows_at, network_input, padded
+from vs_slomo.model.unet import MULTIPLE
+from vs_slomo.model.warp import resize_field
 from vs_slomo.training.data import Image, find_clips, read_frames
-from vs_slomo.unet import MULTIPLE
-from vs_slomo.warp import resize_field
 
 METHODS = ("blend", "dis flow", "unet", "dis", "unet curved", "dis curved")
 

@@ -20,14 +20,15 @@ import numpy as np
 import torch
 import vapoursynth as vs
 
-from vs_slomo import Timecodes, motion, retime, slomo, source, source_timecodes, timecodes
-from vs_slomo.baselines import sample
-from vs_slomo.compositing import occlusion
-from vs_slomo.container import probe, run
-from vs_slomo.frames import read_planes, write_planes
+from vs_slomo import Timecodes, motion, retime, slomo, source, source_timecodes
+from vs_slomo.clips.frames import read_planes, write_planes
+from vs_slomo.filters.baselines import sample
+from vs_slomo.filters.motion import occlusion
 from vs_slomo.metrics import psnr
-from vs_slomo.render import render
-from vs_slomo.scenes import Scene
+from vs_slomo.timing import timecodes
+from vs_slomo.training.scenes import Scene
+from vs_slomo.video.probe import probe, run
+from vs_slomo.video.render import render
 
 STEPS = (1, 1, 2, 1, 3, 1, 1, 2)
 """Source frames from one kept frame to the next: a phone's 33, 67 and 100 ms."""

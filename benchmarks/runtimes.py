@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vs_slomo.convolution import Direct, Fastest, accelerate
-from vs_slomo.unet import UNet
+from vs_slomo.engine.cpu import Direct, Fastest, accelerate
+from vs_slomo.model.unet import UNet
 
 Run = Callable[[Tensor], Tensor]
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from vs_slomo.engine import Settings, shared_engine
-from vs_slomo.model import SuperSloMo
+from vs_slomo.engine.engine import Settings, shared_engine
+from vs_slomo.model.superslomo import SuperSloMo
 from vs_slomo.weights import ModelInfo, save
 
 SHARED = Path(os.environ.get("VS_SLOMO_SHARED", Path(__file__).parents[2] / "shared"))

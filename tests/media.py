@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vs_slomo.container import ffmpeg, probe
+from vs_slomo.video.probe import ffmpeg, probe
 
 RATE = 48000
 CLICKS = (0.5, 1.0, 1.5)

@@ -11,11 +11,11 @@ import pytest
 import vapoursynth as vs
 from clips import convert, core, counting, distance, from_pictures, frozen, moving, planes, same
 
-from vs_slomo import baselines
-from vs_slomo.baselines import blend, classical_motion, flow, hidden, mc, sample
 from vs_slomo.errors import ArgumentError, FormatError, SlomoError
-from vs_slomo.scenes import Scene
-from vs_slomo.timecodes import Timecodes
+from vs_slomo.filters import baselines
+from vs_slomo.filters.baselines import blend, classical_motion, flow, hidden, mc, sample
+from vs_slomo.timing.timecodes import Timecodes
+from vs_slomo.training.scenes import Scene
 
 METHODS = {
     "sample": sample,

@@ -10,8 +10,9 @@ import pytest
 import torch
 from conftest import python, settings_for
 
-from vs_slomo import bench, cli
+from vs_slomo import cli
 from vs_slomo.errors import SlomoError
+from vs_slomo.measure import bench
 from vs_slomo.weights import load
 
 

@@ -7,7 +7,8 @@ import pytest
 import vapoursynth as vs
 from clips import core, counting, distance, frozen, moving, planes, same
 
-from vs_slomo import borders, motion, slomo
+from vs_slomo import motion, slomo
+from vs_slomo.clips import borders
 from vs_slomo.errors import ArgumentError
 
 BARS = (8, 12, 4, 20)

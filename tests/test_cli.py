@@ -15,7 +15,7 @@ import pytest
 
 from vs_slomo.cli import frame_rate, main, parser
 from vs_slomo.errors import SourceError
-from vs_slomo.source import source
+from vs_slomo.video.source import source
 
 
 @pytest.fixture(autouse=True)

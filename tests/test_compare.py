@@ -16,11 +16,11 @@ import pytest
 import vapoursynth as vs
 from clips import core, moving
 
-from vs_slomo import compare as module
 from vs_slomo.cli import main
-from vs_slomo.compare import compare, middle
 from vs_slomo.errors import ArgumentError, SlomoError
-from vs_slomo.evaluate import measured, rgb_frames
+from vs_slomo.measure import compare as module
+from vs_slomo.measure.compare import compare, middle
+from vs_slomo.measure.evaluate import measured, rgb_frames
 
 CHEAP = ["blend", "sample"]
 

@@ -13,13 +13,13 @@ import vapoursynth as vs
 from clips import from_pictures, moving, picture, same
 from conftest import SHIFT
 
-from vs_slomo import cuts
-from vs_slomo.compositing import MotionClips, coloured, motion, occlusion
-from vs_slomo.durations import duration
+from vs_slomo.clips import cuts
+from vs_slomo.clips.durations import duration
+from vs_slomo.clips.frames import read_planes, write_planes
 from vs_slomo.errors import ArgumentError
-from vs_slomo.filter import slomo
-from vs_slomo.frames import read_planes, write_planes
-from vs_slomo.warp import backwarp
+from vs_slomo.filters.motion import MotionClips, coloured, motion, occlusion
+from vs_slomo.filters.slomo import slomo
+from vs_slomo.model.warp import backwarp
 
 X, Y = SHIFT
 

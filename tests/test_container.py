@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from conftest import shared_path
 
-from vs_slomo import container
-from vs_slomo.container import Chapter, Container, Stream, probe
 from vs_slomo.errors import SourceError
+from vs_slomo.video import probe as container
+from vs_slomo.video.probe import Chapter, Container, Stream, probe
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo import convolution
-from vs_slomo.convolution import WAYS, Fastest, ToomCook, accelerate, fastest, toom_cook
-from vs_slomo.unet import Convolution, Enlarging, UNet
+from vs_slomo.engine import cpu as convolution
+from vs_slomo.engine.cpu import WAYS, Fastest, ToomCook, accelerate, fastest, toom_cook
+from vs_slomo.model.unet import Convolution, Enlarging, UNet
 
 
 @pytest.fixture(autouse=True)

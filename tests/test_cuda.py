@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from vs_slomo.cuda import CORES, Graphed, Padded
-from vs_slomo.engine import Engine, FrameCache, Settings
-from vs_slomo.model import network_input
-from vs_slomo.unet import UNet
+from vs_slomo.engine.cuda import CORES, Graphed, Padded
+from vs_slomo.engine.engine import Engine, FrameCache, Settings
+from vs_slomo.model.superslomo import network_input
+from vs_slomo.model.unet import UNet
 
 
 @pytest.fixture(autouse=True)

@@ -12,14 +12,15 @@ import torch
 import vapoursynth as vs
 from clips import convert, core, counting, distance, from_pictures, frozen, moving, planes, same
 
-from vs_slomo import motion, pairs, retime, slomo
-from vs_slomo.cuts import NEXT, PREV
-from vs_slomo.durations import timed
-from vs_slomo.engine import Engine, PairCache
+from vs_slomo import motion, retime, slomo
+from vs_slomo.clips.cuts import NEXT, PREV
+from vs_slomo.clips.durations import timed
+from vs_slomo.engine.engine import Engine, PairCache
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model import SuperSloMo, acceleration, bent, flows_at
-from vs_slomo.scenes import pattern
-from vs_slomo.timecodes import Timecodes
+from vs_slomo.filters import pairs
+from vs_slomo.model.superslomo import SuperSloMo, acceleration, bent, flows_at
+from vs_slomo.timing.timecodes import Timecodes
+from vs_slomo.training.scenes import pattern
 
 TEXTURE = pattern(torch.Generator().manual_seed(3), 96, 320).numpy()
 PARABOLA = [4 * n * n for n in range(-3, 4)]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo.curves import EASINGS, sampler
 from vs_slomo.errors import ArgumentError
+from vs_slomo.timing.curves import EASINGS, sampler
 
 FPS = Fraction(24)
 

@@ -7,7 +7,8 @@ import pytest
 import vapoursynth as vs
 from clips import convert, core, counting, from_pictures, frozen, moving, planes, same
 
-from vs_slomo import cuts, slomo
+from vs_slomo import slomo
+from vs_slomo.clips import cuts
 from vs_slomo.errors import ArgumentError
 
 NEXT, PREV, SCORE = cuts.NEXT, cuts.PREV, cuts.SCORE

@@ -9,7 +9,7 @@ import pytest
 import vapoursynth as vs
 from conftest import shared_path
 
-from vs_slomo import cuts
+from vs_slomo.clips import cuts
 
 core = vs.core
 MARKS = json.loads((Path(__file__).parent / "data/cuts.json").read_text())

@@ -16,10 +16,12 @@ from conftest import shared_path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo import dedupe, formats, slomo
+from vs_slomo import slomo
+from vs_slomo.clips import duplicates as dedupe
+from vs_slomo.clips import formats
+from vs_slomo.clips.frames import select
 from vs_slomo.errors import ArgumentError
-from vs_slomo.frames import select
-from vs_slomo.timing import Timing
+from vs_slomo.timing.positions import Timing
 
 F = Fraction
 GAP = dedupe.MAX_GAP

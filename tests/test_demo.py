@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vs_slomo.cli import main
-from vs_slomo.demo import RATE, demo, scene_clip
 from vs_slomo.errors import ArgumentError
-from vs_slomo.source import source
+from vs_slomo.measure.demo import RATE, demo, scene_clip
+from vs_slomo.video.source import source
 
 
 def test_the_scene_is_the_same_each_time_and_moves():

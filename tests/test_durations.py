@@ -12,13 +12,14 @@ import pytest
 from clips import moving
 from conftest import shared_path
 
-from vs_slomo import durations, timecodes
-from vs_slomo.container import ffmpeg
-from vs_slomo.durations import duration, scan_timecodes, timed
+from vs_slomo.clips import durations
+from vs_slomo.clips.durations import duration, scan_timecodes, timed
 from vs_slomo.errors import ArgumentError, FormatError
-from vs_slomo.filter import slomo
-from vs_slomo.source import source_timecodes
-from vs_slomo.timecodes import Timecodes
+from vs_slomo.filters.slomo import slomo
+from vs_slomo.timing import timecodes
+from vs_slomo.timing.timecodes import Timecodes
+from vs_slomo.video.probe import ffmpeg
+from vs_slomo.video.source import source_timecodes
 
 CODES = Timecodes.lasting([Fraction(n, 90000) for n in (4649, 2997, 2997, 8992, 2997)])
 

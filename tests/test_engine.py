@@ -14,7 +14,7 @@ import torch
 from conftest import SHIFT, settings_for
 
 from vs_slomo import weights
-from vs_slomo.engine import (
+from vs_slomo.engine.engine import (
     DTYPES,
     SCALES,
     Engine,
@@ -28,7 +28,7 @@ from vs_slomo.engine import (
     shared_engine,
 )
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model import network_input
+from vs_slomo.model.superslomo import network_input
 
 
 def textured(height, width, x=0, y=0):

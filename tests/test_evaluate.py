@@ -16,12 +16,13 @@ import torch
 import vapoursynth as vs
 from clips import core, moving, same
 
-from vs_slomo import engine, weights
-from vs_slomo import evaluate as module
-from vs_slomo.baselines import blend, sample
+from vs_slomo import weights
 from vs_slomo.cli import main
+from vs_slomo.engine import engine
 from vs_slomo.errors import ArgumentError, SlomoError, SourceError
-from vs_slomo.evaluate import HIGHEST, Score, as_text, evaluate, find_cases, methods, minterpolate, table, write
+from vs_slomo.filters.baselines import blend, sample
+from vs_slomo.measure import evaluate as module
+from vs_slomo.measure.evaluate import HIGHEST, Score, as_text, evaluate, find_cases, methods, minterpolate, table, write
 from vs_slomo.metrics import interpolation_error, psnr, ssim
 
 CHEAP = {"sample": partial(sample, sc=False), "blend": partial(blend, sc=False)}

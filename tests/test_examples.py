@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vs_slomo.container import ffmpeg
-from vs_slomo.demo import RATE, scene_clip
-from vs_slomo.render import encode
-from vs_slomo.source import source
+from vs_slomo.measure.demo import RATE, scene_clip
+from vs_slomo.video.probe import ffmpeg
+from vs_slomo.video.render import encode
+from vs_slomo.video.source import source
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FRAMES, WIDTH, HEIGHT = 6, 160, 96

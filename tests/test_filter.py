@@ -10,11 +10,12 @@ import pytest
 import vapoursynth as vs
 from clips import convert, core, counting, distance, distances, from_pictures, frozen, moving, picture, planes, same
 
-from vs_slomo import frames, slomo
-from vs_slomo.engine import Engine
+from vs_slomo import slomo
+from vs_slomo.clips import frames
+from vs_slomo.engine.engine import Engine
 from vs_slomo.errors import ArgumentError, FormatError, WeightsError
-from vs_slomo.filter import fill
-from vs_slomo.timing import Timing
+from vs_slomo.filters.slomo import fill
+from vs_slomo.timing.positions import Timing
 
 PRESETS = [f for f in vs.PresetVideoFormat if f.name not in ("NONE", "GRAY32")]
 SOME = [vs.GRAY8, vs.GRAY16, vs.RGB24, vs.YUV420P8, vs.YUV422P10, vs.YUV444P16, vs.YUV410P8, vs.YUV420PH, vs.RGBS]

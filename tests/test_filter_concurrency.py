@@ -15,7 +15,7 @@ from clips import core, moving, same
 from conftest import environment, python
 
 from vs_slomo import slomo
-from vs_slomo.timing import Timing
+from vs_slomo.timing.positions import Timing
 
 FRAMES, MULTI = 6, 4
 TIMES = Timing(FRAMES, MULTI)

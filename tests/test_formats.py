@@ -12,9 +12,9 @@ from clips import convert, core, from_pictures, frozen, moving, picture, planes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo import formats, frames
+from vs_slomo.clips import formats, frames
 from vs_slomo.errors import ArgumentError, FormatError
-from vs_slomo.model import network_input
+from vs_slomo.model.superslomo import network_input
 
 WIDTH, HEIGHT = 96, 64
 PRESETS = [f for f in vs.PresetVideoFormat if f.name not in ("NONE", "GRAY32")]

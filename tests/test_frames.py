@@ -14,9 +14,9 @@ from clips import core, counting, moving, planes, same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo import frames
+from vs_slomo.clips import frames
 from vs_slomo.errors import FormatError
-from vs_slomo.timing import Timeline, Timing
+from vs_slomo.timing.positions import Timeline, Timing
 
 PRESETS = [f for f in vs.PresetVideoFormat if f.name not in ("NONE", "GRAY32")]
 by_name = pytest.mark.parametrize("preset", PRESETS, ids=lambda f: f.name)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vs_slomo.fusion import agreed, around, mean, stilled
-from vs_slomo.kernels import render
+from vs_slomo.engine.render import render
 from vs_slomo.metrics import psnr
-from vs_slomo.model import Motion
-from vs_slomo.warp import backwarp
+from vs_slomo.model.fusion import agreed, around, mean, stilled
+from vs_slomo.model.superslomo import Motion
+from vs_slomo.model.warp import backwarp
 
 SIZE = (96, 120)
 HALF = torch.full((1, 1, *SIZE), 0.5)

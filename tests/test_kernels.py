@@ -8,9 +8,9 @@ import pytest
 import torch
 from conftest import python
 
-from vs_slomo import kernels
-from vs_slomo.kernels import fused, plain, render, with_opencv
-from vs_slomo.model import Motion
+from vs_slomo.engine import render as kernels
+from vs_slomo.engine.render import fused, plain, render, with_opencv
+from vs_slomo.model.superslomo import Motion
 from vs_slomo.weights import FUSIONS
 
 RATIOS = [(1, 1), (2, 2), (0.5, 0.5), (0.5, 1), (2, 1), (4, 2), (0.25, 0.25)]

@@ -15,18 +15,15 @@ PACKAGE = ROOT / "vs_slomo"
 
 
 def table():
-    """The modules in the order of the table, each row from left to right."""
+    """The rows of the table, each with its names."""
     text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`[^|]*) \|", text.partition("## Modules")[2].partition("\n## ")[0], re.MULTILINE)
-    return [name for row in rows for name in re.findall(r"`(\w+)(?:\.py|/)`", row)]
+    rows = re.findall(r"^\| (`[^|]*) \|", text.partition("## Packages")[2].partition("\n## ")[0], re.MULTILINE)
+    return [re.findall(r"`(\w+)`", row) for row in rows]
 
 
-ORDER = table()
-ABOVE_FORMATS = ORDER[: ORDER.index("formats")]
-
-
-def there(name):
-    return (PACKAGE / f"{name}.py").exists() or (PACKAGE / name / "__init__.py").exists()
+RANKS = table()
+ORDER = [name for row in RANKS for name in row]
+WITHOUT_HOST = [name for name in ORDER[: ORDER.index("filters")] if name != "clips"] + ["training"]
 
 
 def sources(name):
@@ -60,31 +57,35 @@ def python(code):
 
 def test_the_table_is_complete():
     files = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert files - set(ORDER) <= {"__init__", "__main__"}
+    assert files - {"__init__", "__main__"} == set(ORDER)
     assert len(ORDER) == len(set(ORDER))
+
+
+def test_few_modules_stand_beside_the_packages():
+    assert len(list(PACKAGE.glob("[!_]*.py"))) <= 8
 
 
 def test_imports_are_found():
     """The checks below rest on it."""
-    assert {"vs_slomo.errors.WeightsError", "vs_slomo.model.SuperSloMo", "torch"} <= set(
-        imported(PACKAGE / "weights.py")
-    )
-    assert imported_here("model") == {"fusion", "unet", "warp"}
+    assert {"vs_slomo.errors.WeightsError", "torch"} <= set(imported(PACKAGE / "weights" / "files.py"))
+    assert imported_here("engine") >= {"model", "weights"}
 
 
 @pytest.mark.parametrize("name", ORDER)
 def test_imports_point_upwards(name):
-    allowed = {*ORDER[: ORDER.index(name)], name}
-    assert imported_here(name) <= allowed
+    rank = next(i for i, row in enumerate(RANKS) if name in row)
+    allowed = {other for row in RANKS[:rank] for other in row}
+    assert imported_here(name) - {name} <= allowed
 
 
-@pytest.mark.parametrize("name", ABOVE_FORMATS)
-def test_nothing_above_formats_imports_vapoursynth(name):
+@pytest.mark.parametrize("name", WITHOUT_HOST)
+def test_nothing_that_runs_without_the_host_imports_it(name):
     assert not {m.split(".")[0] for path in sources(name) for m in imported(path)} & {"vapoursynth", "vstools"}
 
 
-def test_what_is_above_formats_runs_without_vapoursynth():
-    modules = [f"vs_slomo.{name}" for name in ABOVE_FORMATS if there(name)]
+def test_it_runs_without_vapoursynth():
+    files = [path for name in WITHOUT_HOST for path in sources(name) if "cuda" not in path.parts]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
     assert "vs_slomo.weights" in modules
     done = python(f"import sys; sys.modules['vapoursynth'] = None; import {', '.join(modules)}")
     assert done.returncode == 0, done.stderr
@@ -99,3 +100,17 @@ def test_importing_the_package_is_light():
 def test_importing_what_reads_a_script_does_not_load_torch():
     done = python("import sys, vs_slomo.weights, vs_slomo.cli; print('torch' in sys.modules)")
     assert done.stdout == "False\n", done.stderr
+
+
+def test_what_the_documents_import_is_there():
+    for line in [
+        "from vs_slomo import Timecodes, motion, retime, scan_timecodes, slomo, source, source_timecodes",
+        "from vs_slomo.weights import ModelInfo, convert, fetch, load, read_info, save",
+        "from vs_slomo.render import encode, render",
+        "from vs_slomo.metrics import interpolation_error, psnr, ssim",
+        "from vs_slomo.baselines import blend, flow, mc, sample",
+        "from vs_slomo.errors import ArgumentError, FormatError, RenderError, SlomoError, SourceError, WeightsError",
+        "from vs_slomo.cli import main",
+    ]:
+        done = python(line)
+        assert done.returncode == 0, done.stderr

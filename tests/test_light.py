@@ -7,7 +7,7 @@ import pytest
 import torch
 import vapoursynth as vs
 
-from vs_slomo.light import from_light, to_light
+from vs_slomo.filters.light import from_light, to_light
 
 CODES = torch.linspace(0, 1, 257, dtype=torch.float64)
 KNOWN = [1, 4, 5, 6, 8, 13, 14, 15, 16, 18]

@@ -10,11 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vs_slomo import model as module
-from vs_slomo import unet
-from vs_slomo.fusion import fuse, weight0
-from vs_slomo.model import Motion, SuperSloMo, flows_at, network_input
-from vs_slomo.warp import backwarp
+from vs_slomo.model import superslomo as module
+from vs_slomo.model import unet
+from vs_slomo.model.fusion import fuse, weight0
+from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
+from vs_slomo.model.warp import backwarp
 
 TOLERANCE = 1e-4
 """Of the range: float32 against float64."""

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-from vs_slomo.container import probe
 from vs_slomo.errors import SourceError
-from vs_slomo.render import encode
+from vs_slomo.video.probe import probe
+from vs_slomo.video.render import encode
 
 try:
-    from vs_slomo.pyffms2 import open_file, pixel_formats
+    from vs_slomo.video.pyffms2 import open_file, pixel_formats
 except (ImportError, OSError):
     pytest.skip("the ffms2 bindings or libffms2 are not installed", allow_module_level=True)
 

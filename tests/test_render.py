@@ -15,11 +15,11 @@ import pytest
 import vapoursynth as vs
 from conftest import shared_path
 
-from vs_slomo.container import Stream, ffmpeg, probe
 from vs_slomo.errors import ArgumentError, RenderError, SourceError
-from vs_slomo.render import Tracks, encodable, encode, graph, parse_span, render, subtitle_codec
-from vs_slomo.source import source
-from vs_slomo.timecodes import Timecodes
+from vs_slomo.timing.timecodes import Timecodes
+from vs_slomo.video.probe import Stream, ffmpeg, probe
+from vs_slomo.video.render import Tracks, encodable, encode, graph, parse_span, render, subtitle_codec
+from vs_slomo.video.source import source
 
 core = vs.core
 FAST = {"preset": "ultrafast", "crf": 4}

@@ -11,13 +11,13 @@ import pytest
 import vapoursynth as vs
 from clips import convert, counting, distance, from_pictures, moving, picture, planes, same
 
-from vs_slomo import cuts
-from vs_slomo.compositing import motion
-from vs_slomo.durations import duration, timed
+from vs_slomo.clips import cuts
+from vs_slomo.clips.durations import duration, timed
 from vs_slomo.errors import ArgumentError
-from vs_slomo.filter import slomo
-from vs_slomo.retiming import retime
-from vs_slomo.timecodes import Timecodes
+from vs_slomo.filters.motion import motion
+from vs_slomo.filters.retime import retime
+from vs_slomo.filters.slomo import slomo
+from vs_slomo.timing.timecodes import Timecodes
 
 FRAMES = 12
 

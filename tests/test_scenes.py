@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.scenes import Scene, Scenes, random_scenes
-from vs_slomo.warp import backwarp
+from vs_slomo.model.warp import backwarp
+from vs_slomo.training.scenes import Scene, Scenes, random_scenes
 
 
 @pytest.mark.parametrize("seed", range(4))

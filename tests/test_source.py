@@ -14,9 +14,9 @@ import pytest
 import vapoursynth as vs
 from conftest import shared_path
 
-from vs_slomo.container import probe
 from vs_slomo.errors import ArgumentError, SourceError
-from vs_slomo.source import CHROMA, FILTERS, Missing, cache_dir, oriented, source, source_timecodes
+from vs_slomo.video.probe import probe
+from vs_slomo.video.source import CHROMA, FILTERS, Missing, cache_dir, oriented, source, source_timecodes
 
 
 @pytest.fixture(autouse=True)

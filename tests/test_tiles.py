@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from vs_slomo.engine.tiles import OVERLAP, SMALLEST, Tiled, starts, tile_size
 from vs_slomo.errors import SlomoError
-from vs_slomo.tiles import OVERLAP, SMALLEST, Tiled, starts, tile_size
-from vs_slomo.unet import MULTIPLE
+from vs_slomo.model.unet import MULTIPLE
 
 MULTIPLES = st.integers(1, 80).map(lambda n: MULTIPLE * n)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo import timecodes
 from vs_slomo.errors import ArgumentError
-from vs_slomo.timecodes import Timecodes
-from vs_slomo.timing import Timing
+from vs_slomo.timing import timecodes
+from vs_slomo.timing.positions import Timing
+from vs_slomo.timing.timecodes import Timecodes
 
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 PHONE = Timecodes((0, 4649, 7646, 10643, 13641, 16638), Fraction(1, 90000), Fraction(1, 180000))

@@ -9,9 +9,9 @@ from itertools import accumulate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo.curves import sampler
-from vs_slomo.timecodes import Timecodes
-from vs_slomo.timing import HALF, NEAR, Timeline, Timing, snapped
+from vs_slomo.timing.curves import sampler
+from vs_slomo.timing.positions import HALF, NEAR, Timeline, Timing, snapped
+from vs_slomo.timing.timecodes import Timecodes
 
 RATES = [Fraction(n * 1000, 1001) for n in (24, 30, 60, 120)] + [Fraction(n) for n in (12, 24, 25, 30, 50, 60, 240)]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.timing import NEAR, Timeline, Timing, multi_for_rate, parse_multi, parse_rate, snapped
+from vs_slomo.timing.positions import NEAR, Timeline, Timing, multi_for_rate, parse_multi, parse_rate, snapped
 
 factors = st.fractions(1, 12, max_denominator=1001)
 rates = st.sampled_from([Fraction(n, d) for n in (24000, 25000, 30000, 60000, 120000) for d in (1000, 1001)])

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from vs_slomo.errors import ArgumentError, SourceError
-from vs_slomo.scenes import Scene
+from vs_slomo.model.warp import backwarp
 from vs_slomo.training import data
 from vs_slomo.training.data import SceneSet, Windows, collate, find_clips, prepare, read_frames, texture_bank
-from vs_slomo.warp import backwarp
+from vs_slomo.training.scenes import Scene
 
 SIZE = 96
 

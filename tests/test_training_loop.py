@@ -15,10 +15,10 @@ import torch
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
-from vs_slomo.scenes import Scene
 from vs_slomo.training import loop
 from vs_slomo.training.config import Config, Stage
 from vs_slomo.training.loop import train
+from vs_slomo.training.scenes import Scene
 
 SIZE = 128
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from vs_slomo.errors import WeightsError
-from vs_slomo.model import SuperSloMo
-from vs_slomo.scenes import random_scenes
+from vs_slomo.model.superslomo import SuperSloMo
 from vs_slomo.training import losses
 from vs_slomo.training.data import Sample
+from vs_slomo.training.scenes import random_scenes
 
 
 def constant_flow(x, y, size=16):

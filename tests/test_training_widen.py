@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from vs_slomo.model.unet import UNet
 from vs_slomo.training.widen import widen
-from vs_slomo.unet import UNet
 
 
 def test_same_function_at_twice_the_width():

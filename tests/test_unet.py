@@ -6,7 +6,7 @@ import oracle
 import pytest
 import torch
 
-from vs_slomo.unet import MULTIPLE, Convolution, Down, UNet, Up
+from vs_slomo.model.unet import MULTIPLE, Convolution, Down, UNet, Up
 
 
 def parameters(net, prefix="net"):

@@ -7,7 +7,7 @@ import oracle
 import pytest
 import torch
 
-from vs_slomo.warp import backwarp, pixel_grid, resize_field
+from vs_slomo.model.warp import backwarp, pixel_grid, resize_field
 
 
 def constant(x, y, height, width):

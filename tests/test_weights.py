@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 
 from vs_slomo import cli, weights
 from vs_slomo.errors import ArgumentError, WeightsError
-from vs_slomo.model import MEAN, SuperSloMo
-from vs_slomo.weights import ModelInfo
+from vs_slomo.model.superslomo import MEAN, SuperSloMo
+from vs_slomo.weights import ModelInfo, files
 
 WIDTH = 2
 INFO = ModelInfo(
@@ -587,10 +587,10 @@ def test_an_environment_variable_does_not_make_it_careless(tmp_path, monkeypatch
 def test_harmless_types_are_not_even_made(tmp_path):
     path = public(tmp_path / "m.pt", when=dt.datetime(2018, 9, 1, tzinfo=dt.UTC), size=np.float64(1))
     before = set(torch.serialization.get_safe_globals())
-    with weights._harmless():
+    with files._harmless():
         content = torch.load(path, weights_only=True)
-    assert isinstance(content["when"], weights._Ignored)
-    assert isinstance(content["size"], weights._Ignored)
+    assert isinstance(content["when"], files._Ignored)
+    assert isinstance(content["size"], files._Ignored)
     assert set(torch.serialization.get_safe_globals()) == before
 
 

@@ -3,54 +3,41 @@
 from __future__ import annotations
 
 import logging
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .compositing import motion
-    from .durations import scan_timecodes
-    from .filter import slomo
-    from .retiming import retime
-    from .source import source, source_timecodes
-    from .timecodes import Timecodes
+    from .clips.durations import scan_timecodes
+    from .filters.motion import motion
+    from .filters.retime import retime
+    from .filters.slomo import slomo
+    from .timing.timecodes import Timecodes
+    from .video.source import source, source_timecodes
 
 __all__ = ["Timecodes", "motion", "retime", "scan_timecodes", "slomo", "source", "source_timecodes"]
 
 WHERE = {
-    "Timecodes": "timecodes",
-    "motion": "compositing",
-    "retime": "retiming",
-    "scan_timecodes": "durations",
-    "slomo": "filter",
-    "source_timecodes": "source",
+    "Timecodes": "timing.timecodes",
+    "motion": "filters.motion",
+    "retime": "filters.retime",
+    "scan_timecodes": "clips.durations",
+    "slomo": "filters.slomo",
+    "source": "video.source",
+    "source_timecodes": "video.source",
 }
-"""Functions that live in a module of another name."""
+"""The module of each public name."""
 
 # vspipe shows all that loggers let through; the command's --debug asks for more.
 logging.getLogger("vs_slomo").setLevel(logging.INFO)
 
 
 def __getattr__(name: str) -> object:
-    """Load a function's module with its first use: `import vs_slomo` loads neither torch nor VapourSynth."""
-    if name not in __all__:
+    """Load a name's module with its first use: `import vs_slomo` loads neither torch nor VapourSynth."""
+    if name not in WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{WHERE.get(name, name)}", __name__), name)
+    return getattr(import_module(f".{WHERE[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
     """Return what completion offers: also what is not loaded yet."""
     return sorted({*globals(), *__all__})
-
-
-class Package(ModuleType):
-    """`vs_slomo.source` is the function, also once the import system has set the module of that name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in __all__ and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = Package

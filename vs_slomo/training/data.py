@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vs_slomo.engine import dis_flow
+from vs_slomo.engine.engine import dis_flow
 from vs_slomo.errors import ArgumentError, SourceError
-from vs_slomo.model import acceleration
-from vs_slomo.scenes import Scenes, random_scenes
+from vs_slomo.model.superslomo import acceleration
+
+from .scenes import Scenes, random_scenes
 
 log = logging.getLogger(__name__)
 

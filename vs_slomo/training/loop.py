@@ -26,12 +26,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vs_slomo import weights as files
 from vs_slomo.errors import ArgumentError, WeightsError
-from vs_slomo.model import SuperSloMo
-from vs_slomo.scenes import Scenes
+from vs_slomo.model.superslomo import SuperSloMo
 
 from .config import Config, Stage, Weights
 from .data import Sample, SceneSet, Windows, collate, prepare, texture_bank
 from .losses import Features, scene_losses, window_losses
+from .scenes import Scenes
 from .validate import Case, Table, as_text, cases, panel, validate
 from .widen import widen
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from vs_slomo.errors import WeightsError
-from vs_slomo.model import Flows, SuperSloMo, network_input
-from vs_slomo.scenes import Scenes
-from vs_slomo.warp import backwarp, resize_field
+from vs_slomo.model.superslomo import Flows, SuperSloMo, network_input
+from vs_slomo.model.warp import backwarp, resize_field
 
 from .data import FLOW_SCALE, Sample
+from .scenes import Scenes
 
 L1_FLOOR = 0.004
 MSE_FLOOR = 4e-5

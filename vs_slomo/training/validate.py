@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from vs_slomo.metrics import psnr
-from vs_slomo.model import Motion, SuperSloMo, flows_at, network_input
-from vs_slomo.warp import resize_field
+from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
+from vs_slomo.model.warp import resize_field
 
 from .data import FLOW_SCALE, Window
 

@@ -1,0 +1,92 @@
+"""The frames' own durations, `_DurationNum` / `_DurationDen`: read, written and divided.
+
+A clip with a constant rate has it as `fps`; one with a variable rate has fps 0, and only its frames know.
+"""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+import vapoursynth as vs
+
+from vs_slomo.errors import ArgumentError, FormatError
+from vs_slomo.timing.positions import Timing
+from vs_slomo.timing.timecodes import Timecodes
+
+from .frames import following, select
+
+log = logging.getLogger("vs_slomo")
+
+NUM, DEN = "_DurationNum", "_DurationDen"
+
+
+def scan_timecodes(clip: vs.VideoNode) -> Timecodes:
+    """Return a clip's timecodes from its frames' durations; this asks for every frame, and says so in the log.
+
+    The last frame may lack one (BestSource): it lasts as long as the one before it.
+    Raises FormatError where another does.
+    """
+    if not isinstance(clip, vs.VideoNode):
+        raise ArgumentError("clip", clip, "a vapoursynth.VideoNode")
+    log.info("timecodes: reading the durations of %d frames", clip.num_frames)
+    durations = [duration(frame) for frame in clip.frames(close=True)]
+    if durations[-1] is None:
+        durations[-1:] = durations[-2:-1]
+    missing = [n for n, d in enumerate(durations) if not d]
+    if missing or not durations:
+        raise FormatError(f"clip: frame {missing[0] if missing else 0} has no duration ({NUM}, {DEN})")
+    return Timecodes.lasting(d for d in durations if d)
+
+
+def timed(clip: vs.VideoNode, codes: Timecodes) -> vs.VideoNode:
+    """Return the clip with these durations: of a constant rate where they are all the same, else of none.
+
+    Raises ArgumentError where the rate is no fraction that the host can hold.
+    """
+    if rate := codes.rate:
+        if (bits := max(rate.as_integer_ratio()).bit_length()) > 63:
+            raise ArgumentError(
+                "multi",
+                f"{float(rate):.6f} frames a second, a fraction of {bits} bits",
+                "a rate of at most 63 bits: give a factor of fewer digits, a fraction, or fps_num and fps_den",
+            )
+        return clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
+    variable = clip.std.BlankClip(fpsnum=0, fpsden=1, keep=True)
+    return variable.std.ModifyFrame(clip, lambda n, f: lasting(f, codes.lasts(n)))
+
+
+def divided(clip: vs.VideoNode, source: vs.VideoNode, times: Timing, factor: Fraction) -> vs.VideoNode:
+    """Return the clip, made of `source` by `times`, with its share of the source frames' own durations, times `factor`.
+
+    Output frame n shows the source from n / multi to (n + 1) / multi: one frame's part, or two frames'.
+    """
+    cycle, period = times.period
+    first = [times.at(n)[0] for n in range(period)]
+    spanned = [select(x, cycle, first, times.length) for x in (source, following(source))]
+
+    def share(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        (_, t), step = times.at(n), 1 / times.multi
+        parts = (min(1 - t, step), max(Fraction(0), step - (1 - t)))
+        lasts = [(part, duration(frame)) for part, frame in zip(parts, f[1:], strict=True) if part]
+        known = [part * d for part, d in lasts if d]
+        return lasting(f[0], sum(known) * factor if len(known) == len(lasts) else None)
+
+    return clip.std.ModifyFrame([clip, *spanned], share)
+
+
+def duration(frame: vs.VideoFrame) -> Fraction | None:
+    """Return a frame's own duration in seconds; None where it has none."""
+    num, den = (int(frame.props.get(name, 0)) for name in (NUM, DEN))
+    return Fraction(num, den) if num > 0 and den > 0 else None
+
+
+def lasting(frame: vs.VideoFrame, seconds: Fraction | None) -> vs.VideoFrame:
+    """Return the frame with another duration."""
+    out = frame.copy()
+    if seconds is None:
+        for name in (NUM, DEN):
+            out.props.pop(name, None)
+    else:
+        out.props[NUM], out.props[DEN] = seconds.numerator, seconds.denominator
+    return out

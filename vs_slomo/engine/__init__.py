@@ -1,0 +1,1 @@
+"""A loaded model on a device: tensors in, frames out. Needs torch, not VapourSynth."""

@@ -1,0 +1,1 @@
+"""The filters themselves: slomo(), retime(), motion(), and the older methods beside them."""

@@ -1,0 +1,86 @@
+"""The demonstration: a scene of our own, whose frames in between are known, through the filter into a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+import vapoursynth as vs
+
+from vs_slomo.clips.frames import read_planes, write_planes
+from vs_slomo.errors import ArgumentError
+from vs_slomo.filters.baselines import blend
+from vs_slomo.filters.slomo import slomo
+from vs_slomo.metrics import psnr
+from vs_slomo.training.scenes import Scene
+from vs_slomo.video.render import Progress, encode
+
+SEED = 7
+RATE = Fraction(15)
+"""Source frames a second."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """PSNR in dB against the true frames, mean over the new frames: the filter, and plain blending."""
+
+    slomo: float
+    blend: float
+
+
+def scene_clip(frames: int, step: Fraction, width: int, height: int, seed: int = SEED) -> vs.VideoNode:
+    """Return a scene as a clip, YUV420P8 in BT.709: a textured background, shapes that turn, something thin and fast.
+
+    step: time from frame to frame; 1 is from source frame to source frame.
+    """
+    scene = Scene.random(seed, height, width)
+    blank = vs.core.std.BlankClip(None, width, height, vs.RGB24, frames, RATE.numerator, RATE.denominator, keep=True)
+
+    def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        with torch.inference_mode():
+            write_planes(out, range(3), 255 * scene.frame(float(n * step)).unsqueeze(0))
+        return out
+
+    drawn = blank.std.ModifyFrame(blank, draw)
+    return drawn.resize.Bicubic(format=vs.YUV420P8, matrix=1).std.SetFrameProps(_Transfer=1, _Primaries=1)
+
+
+def demo(
+    output: str | os.PathLike[str],
+    *,
+    multi: int = 4,
+    frames: int = 24,
+    width: int = 640,
+    height: int = 360,
+    seed: int = SEED,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **interpolation: Any,
+) -> Score:
+    """Make a scene of `frames` frames, multiply them, write the video, and return how near the new frames are.
+
+    interpolation: further arguments of `slomo`. Raises ArgumentError, and what `slomo` and `encode` raise.
+    """
+    if multi < 2:
+        raise ArgumentError("multi", multi, "an integer of at least 2")
+    if frames < 2:
+        raise ArgumentError("frames", frames, "an integer of at least 2")
+    truth = scene_clip((frames - 1) * multi + 1, Fraction(1, multi), width, height, seed)
+    source = truth[::multi].std.AssumeFPS(fpsnum=RATE.numerator, fpsden=RATE.denominator)
+    made = slomo(source, multi, **interpolation)[: len(truth)]
+    errors: list[tuple[float, float]] = []
+
+    def compare(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
+        if n % multi:
+            got, mixed, true = (read_planes(x, range(3)) / 255 for x in f[1:])
+            errors.append((psnr(got, true), psnr(mixed, true)))
+        return f[0]
+
+    rgb = [x.resize.Bicubic(format=vs.RGB24) for x in (made, blend(source, multi, sc=False)[: len(truth)], truth)]
+    encode(made.std.ModifyFrame([made, *rgb], compare), output, overwrite=overwrite, progress=progress)
+    return Score(*np.mean(errors, axis=0))

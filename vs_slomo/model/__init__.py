@@ -1,0 +1,1 @@
+"""The paper's two networks and what is done around them. Needs torch, not VapourSynth."""

@@ -1,0 +1,1 @@
+"""When an output frame is shown, in exact fractions: positions, variable rates, retiming curves."""
