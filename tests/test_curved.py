@@ -17,6 +17,7 @@ from vs_slomo.clips.cuts import NEXT, PREV
 from vs_slomo.clips.durations import timed
 from vs_slomo.engine.engine import Engine, PairCache
 from vs_slomo.errors import ArgumentError
+from vs_slomo.filters import options as options_of
 from vs_slomo.filters import pairs
 from vs_slomo.model.superslomo import SuperSloMo, acceleration, bent, flows_at
 from vs_slomo.timing.timecodes import Timecodes
@@ -264,13 +265,13 @@ def test_a_bend_is_found_once_for_all_frames(curved, monkeypatch):
 
 
 def test_one_stream_on_any_device(monkeypatch, shifting_model):
-    monkeypatch.setattr(pairs, "check_device", lambda _: "cuda")
-    assert [pairs.check_options((64, 64), model=shifting_model, curved=c).streams for c in (True, False)] == [1, 2]
+    monkeypatch.setattr(options_of, "check_device", lambda _: "cuda")
+    assert [options_of.check_options((64, 64), model=shifting_model, curved=c).streams for c in (True, False)] == [1, 2]
 
 
 def test_it_is_the_default_where_nothing_excludes_it(shifting_model):
     def chosen(**options):
-        return pairs.check_options((64, 64), model=shifting_model, device="cpu", **options).curved
+        return options_of.check_options((64, 64), model=shifting_model, device="cpu", **options).curved
 
     assert chosen() is chosen(num_streams=1) is chosen(dedupe=False) is True
     assert chosen(curved=False) is chosen(num_streams=2) is chosen(dedupe=True) is False

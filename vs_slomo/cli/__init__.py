@@ -491,7 +491,7 @@ def add_bench(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_bench(arguments: argparse.Namespace) -> None:
     """Measure and print."""
-    from vs_slomo.filters.pairs import check_options
+    from vs_slomo.filters.options import check_options
     from vs_slomo.measure import bench
 
     matched = re.fullmatch(r"(\d+)x(\d+)", arguments.size)

@@ -31,7 +31,7 @@ from vs_slomo.timing.positions import HALF, Factor, Times
 from vs_slomo.timing.timecodes import Timecodes
 
 from .light import from_light, to_light
-from .pairs import check_switch
+from .options import check_switch
 from .slomo import fill, multiplied, picked
 
 

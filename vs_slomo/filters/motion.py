@@ -22,7 +22,8 @@ from vs_slomo.model.superslomo import Flows
 from vs_slomo.model.warp import backwarp, pixel_grid, resize_field
 from vs_slomo.timing.positions import Times, Timing
 
-from .pairs import Moment, Options, Pairs, check_names, check_options, feed
+from .options import Options, check_names, check_options
+from .pairs import Moment, Pairs, feed
 
 Shown = Literal["flow", "visibility", "t"]
 SHOWN = get_args(Shown)

@@ -15,7 +15,7 @@ from vs_slomo.timing import positions as timing
 from vs_slomo.timing.curves import Curve, sampler
 from vs_slomo.timing.timecodes import Timecodes, load
 
-from .pairs import check_names, check_options
+from .options import check_names, check_options
 from .slomo import interleave
 
 UNITS = ("seconds", "frames")

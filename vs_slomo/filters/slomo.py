@@ -25,7 +25,8 @@ from vs_slomo.timing import positions as timing
 from vs_slomo.timing.timecodes import Timecodes, load
 
 from . import motion as compositing
-from .pairs import Moment, Options, Pairs, check_options, check_switch, feed
+from .options import Options, check_options, check_switch
+from .pairs import Moment, Pairs, feed
 
 LONGEST = 1 << 29
 """Frames of output: the host counts in 31 bits, and the streams' frames lie beside the originals."""

@@ -31,7 +31,7 @@ from vs_slomo import weights
 from vs_slomo.clips import frames
 from vs_slomo.engine.engine import Engine, Settings, shared_engine
 from vs_slomo.errors import SlomoError
-from vs_slomo.filters.pairs import check_options
+from vs_slomo.filters.options import check_options
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.model.superslomo import SuperSloMo, network_input
 from vs_slomo.weights.files import ModelInfo
