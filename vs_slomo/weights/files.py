@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from urllib.parse import unquote, urlsplit
 
 from vs_slomo.errors import ArgumentError, WeightsError
@@ -42,7 +42,9 @@ SCALES = (1.0, 0.5, 0.25, 0.125)
 WIDTHS = range(1, 129)
 """Channels at full resolution that are believed; a file that says more is damaged."""
 LEVELS = range(1, 5)
-FLOWS = ("unet", "dis")
+FlowName = Literal["unet", "dis"]
+"""The flow stages; the only list of their names."""
+FLOWS: tuple[FlowName, ...] = get_args(FlowName)
 FUSIONS = ("paper", "agreement")
 NETS = {"state_dictFC": "flow_net", "state_dictAT": "interp_net"}
 """The public checkpoint's name of each network, and ours."""
