@@ -297,7 +297,6 @@ class MovingOptions(TypedDict, total=False):
             help="With `dedupe`: leave a frame alone that is repeated for longer than this many frames, 2 to 24",
             allowed="an integer from 2 to 24",
             check=integer(2, 24),
-            command="With --dedupe: leave a frame alone that is repeated for longer than this many frames, 2 to 24",
             metavar="N",
         ),
     ]
@@ -359,7 +358,7 @@ class SlomoOptions(RateOptions, MovingOptions, total=False):
     debug: Annotated[
         Shown | None,
         Option(
-            help="Show the `flow`, the `visibility` or the time `t` of each new frame instead of the result",
+            help='Show the "flow", the "visibility" or the time "t" of each new frame instead of the result',
             allowed=f"None or one of {', '.join(SHOWN)}",
             check=optional(one_of(*SHOWN)),
             none="off",
