@@ -29,7 +29,7 @@ from vs_slomo.model.box import Box
 from vs_slomo.model.superslomo import Flows, Motion, acceleration
 from vs_slomo.model.unet import MULTIPLE, UNet
 from vs_slomo.model.warp import resize_field
-from vs_slomo.weights.files import FLOWS, SCALES
+from vs_slomo.weights import FLOWS, SCALES
 
 from . import render as kernels
 from .cpu import accelerate

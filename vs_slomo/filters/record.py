@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 
 from vs_slomo.errors import ArgumentError
 from vs_slomo.timing.positions import Factor, parse_multi
-from vs_slomo.weights.files import FLOWS, SCALES, FlowName
+from vs_slomo.weights import FLOWS, SCALES, FlowName
 
 if TYPE_CHECKING:
     import vapoursynth as vs

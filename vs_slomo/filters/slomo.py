@@ -24,7 +24,7 @@ from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
 from vs_slomo.timing import positions as timing
 from vs_slomo.timing.timecodes import Timecodes, load
-from vs_slomo.weights.files import FlowName
+from vs_slomo.weights import FlowName
 
 from . import motion as compositing
 from .options import Options, check, check_options, check_switch

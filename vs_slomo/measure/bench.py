@@ -34,7 +34,7 @@ from vs_slomo.errors import SlomoError
 from vs_slomo.filters.options import check_options
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.model.superslomo import SuperSloMo, network_input
-from vs_slomo.weights.files import ModelInfo
+from vs_slomo.weights import ModelInfo
 
 HEIGHTS = (180, 270, 360, 540, 720, 1080, 1440, 2160)
 MULTIS = (2, 3, 4, 6, 8, 12, 16)

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.weights.files import LEVELS
+from vs_slomo.weights import LEVELS
 
 Trained = Literal["flow", "interp", "both"]
 

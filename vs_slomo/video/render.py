@@ -29,7 +29,7 @@ from vs_slomo.filters.slomo import slomo
 from vs_slomo.timing.curves import sampler
 from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
-from vs_slomo.weights.files import installed
+from vs_slomo.weights import installed
 
 from .probe import Container, Stream, ffmpeg, last_lines, probe, run
 from .source import check_filter, open_container
