@@ -144,9 +144,14 @@ def test_errors_are_one_line(tmp_path, video, capsys):
         (["--multi", "0.5"], "--multi: got '0.5', allowed: a number of at least 1, such as 2, 2.5 or \"5/2\""),
         (
             ["--curved", "--num-streams", "2"],
-            "--num-streams: got 2, allowed: 1 with curved, whose pairs need each other's flow",
+            "--num-streams: got 2, allowed: 1 with --curved, whose pairs need each other's flow",
         ),
         (["--sc-threshold", "7"], "--sc-threshold: got 7.0, allowed: a number in [0, 1]"),
+        (["--dedupe-threshold", "7"], "--dedupe-threshold: got 7.0, allowed: a threshold in (0, 1]"),
+        (
+            ["--dedupe", "--curved"],
+            "--curved: given, allowed: not together with --dedupe, whose pictures come at uneven times",
+        ),
     ],
 )
 def test_errors_speak_of_options(video, capsys, options, said):
@@ -266,6 +271,7 @@ def test_what_begins_with_a_dash(video, tmp_path, capsys, shifting_model, monkey
     for option in (["--range=-5"], ["--range", "-5"]):
         assert "--range: got '-5', allowed: " in fails(capsys, "script", video, *option)
     assert "--sc-threshold: got -1.0" in fails(capsys, "script", video, "--sc-threshold", "-1")
+    assert "--start/--end: got '1:2s', allowed: " in fails(capsys, "script", video, "--start", "1", "--end", "2s")
     said = fails(capsys, "script", video, "--range", ":3", "--start", "2")
     assert said == "vs-slomo: --range: got ':3', allowed: not together with --start or --end\n"
     monkeypatch.chdir(tmp_path)

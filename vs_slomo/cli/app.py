@@ -116,8 +116,21 @@ def in_options(error: SlomoError, tokens: Sequence[str]) -> str:
         for argument in command.assemble_argument_collection()
         if argument.name.startswith("--")
     }
-    name = "fps" if error.name in ("fps_num", "fps_den", "fps_num/fps_den") else error.name
-    got = {None: "missing", True: "given"}.get(error.got) if isinstance(error.got, bool | None) else None
-    allowed = re.sub(r"\bNone(,| or)( one of)? ", "", error.allowed)
-    allowed = re.sub(r"fps_num( and |/)fps_den|fps_num", "--fps", allowed)
-    return f"{options.get(name, name)}: {got or f'got {error.got!r}'}, allowed: {allowed}"
+    name, got, allowed = error.name, error.got, error.allowed
+    if name in ("fps_num", "fps_den", "fps_num/fps_den"):
+        name = "fps"
+    elif name == "dedupe" and isinstance(got, float):
+        name = "dedupe_threshold"
+    option = options.get(name, name)
+    if name == "span" and not any(token.startswith("--range") for token in tokens):
+        option = "--start/--end"
+    said = {None: "missing", True: "given"}.get(got) if isinstance(got, bool | None) else None
+    for python, command_line in (
+        (r"\bNone(,| or,?)( one of)? ", ""),
+        (r"fps_num( and |/)fps_den|fps_num", "--fps"),
+        (r"\bTrue or (?=a threshold)", ""),
+        (r"\(left, top, right, bottom\)", "left,top,right,bottom"),
+    ):
+        allowed = re.sub(python, command_line, allowed)
+    allowed = re.sub(r"(?<=\bwith )\w+", lambda word: options.get(word[0], word[0]), allowed)
+    return f"{option}: {said or f'got {got!r}'}, allowed: {allowed}"

@@ -13,7 +13,8 @@ from vs_slomo.clips import cuts, duplicates, formats
 from vs_slomo.engine.engine import Settings, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
 
-from .record import MOVING, MovingOptions, check, check_switch
+from .entry import check_switch
+from .record import MOVING, MovingOptions, check
 
 __all__ = ["Options", "check", "check_options", "check_switch"]
 
