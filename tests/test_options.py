@@ -24,6 +24,7 @@ from vs_slomo.filters.record import CURVE, RECORD, SLOMO, VIEW, MovingOptions, c
 from vs_slomo.filters.retime import retime
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.timing.timecodes import Timecodes
+from vs_slomo.video.render import graph, render
 
 ROOT = Path(__file__).parents[1]
 NAMES = {"vs": vs, "Timecodes": Timecodes}
@@ -98,6 +99,12 @@ def test_the_command_has_every_option(command):
         *("fps_num", "fps_den"),  # --fps
         *("timecodes", "sc_clip", "length"),
     }
+
+
+@pytest.mark.parametrize(("command", "function"), [("render", render), ("script", graph)])
+def test_the_command_has_every_argument_of_its_function(command, function):
+    arguments = {p.name for p in keywords(function, ("input", "progress"))}
+    assert arguments <= flags(command).keys()
 
 
 def test_readmes_table():
