@@ -261,6 +261,17 @@ def _timed(rows: list[Row], step: int) -> list[tuple[int, int, bool]]:
     return [(part, n * step, shown) for n, (part, _, _, shown) in enumerate(rows)]
 
 
+OVERLAP = Fraction(15, 100)
+"""Seconds of sound that may be lost where two recordings are joined."""
+
+
+def _overlap(sounds: Mapping[int, Sound], part: int, before: Fraction, offset: Fraction) -> Fraction:
+    """Return for how long the sound of a part, moved by `offset`, begins before that of the part before it ends."""
+    ends = [sound.end[part - 1] + before for sound in sounds.values() if part - 1 in sound.end]
+    begins = [sound.begin[part] + offset for sound in sounds.values() if part in sound.begin]
+    return max(ends) - min(begins) if ends and begins else Fraction(0)
+
+
 def _in_order(
     rows: list[tuple[int, int, bool]], base: Fraction, sounds: Mapping[int, Sound]
 ) -> tuple[Pictures, tuple[Fraction, ...]]:
@@ -276,6 +287,9 @@ def _in_order(
         if len(here) and len(before):
             step = int(np.median(np.diff(before))) if len(before) > 1 else 1
             offset = (int(before[-1]) + step - int(here[0])) * base
+            overlap = _overlap(sounds, part, offsets[-1], offset)
+            if overlap > OVERLAP:  # then the picture waits for the sound, whole frames
+                offset += -int(-overlap // (step * base)) * step * base
         else:  # a part without a picture: the sound goes on
             ends = [sound.end[part - 1] for sound in sounds.values() if part - 1 in sound.end]
             begins = [sound.begin[part] for sound in sounds.values() if part in sound.begin]
