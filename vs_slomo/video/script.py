@@ -22,7 +22,7 @@ from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.weights.files import installed
 
-from .pixels import encodable
+from .pixels import choose, even, grown
 from .probe import Container, probe
 from .source import check_filter, open_file
 
@@ -92,8 +92,12 @@ def graph(
     if file.variable and stretch != 1:
         clip = clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
         lines.append(f"clip = clip.std.AssumeFPS(fpsnum={rate.numerator}, fpsden={rate.denominator})")
-    _, conversion = encodable(clip, codec)
-    if conversion and "_Alpha" not in clip.get_frame(0).props:
+    pixels, conversion = choose(clip, codec)
+    opaque = "_Alpha" not in clip.get_frame(0).props
+    if conversion and opaque and any(more := even(clip, pixels, codec)):
+        clip = grown(clip, *more)
+        lines += GROWN[0] * bool(more[0]) + GROWN[1] * bool(more[1])
+    if conversion and opaque:
         clip = clip.resize.Bicubic(**conversion)
         arguments = ", ".join(f"{name}={literal(x)}" for name, x in conversion.items())
         lines.append(f"clip = clip.resize.Bicubic({arguments})")
@@ -134,6 +138,13 @@ def _at_true_times(
     said = "%s: variable frame rate, mostly %.6g frames a second; it becomes constant, %.6g"
     log.info(said, file.path.name, float(rate), new)
     return given
+
+
+GROWN = (
+    ["clip = vs.core.std.StackHorizontal([clip, clip.std.Crop(left=clip.width - 1)])"],
+    ["clip = vs.core.std.StackVertical([clip, clip.std.Crop(top=clip.height - 1)])"],
+)
+"""Lines that repeat the last column, and the last row."""
 
 
 def refused(file: Container) -> Container:
