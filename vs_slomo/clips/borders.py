@@ -7,6 +7,8 @@ nevertheless (subtitles, a scene of another shape) is left as it is.
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import vapoursynth as vs
 
@@ -31,9 +33,9 @@ def check(borders: Borders | str | None) -> Borders | str | None:
     allowed = 'None, "auto" or (left, top, right, bottom) in whole pixels'
     if not isinstance(borders, tuple | list) or len(borders) != 4:
         raise ArgumentError("borders", borders, allowed)
-    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in borders):
+    if not all(isinstance(x, Integral) and not isinstance(x, bool) and x >= 0 for x in borders):
         raise ArgumentError("borders", borders, allowed)
-    left, top, right, bottom = borders
+    left, top, right, bottom = map(int, borders)
     return left, top, right, bottom
 
 

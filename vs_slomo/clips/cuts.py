@@ -10,6 +10,8 @@ Black bars that both have are left out before, since they would always be found.
 
 from __future__ import annotations
 
+from numbers import Real
+
 import cv2
 import numpy as np
 import vapoursynth as vs
@@ -42,7 +44,7 @@ MOST = 16
 
 def check_threshold(threshold: float) -> None:
     """Raise ArgumentError for what no score can be compared with."""
-    if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not 0 <= threshold <= 1:
         raise ArgumentError("sc_threshold", threshold, "a number in [0, 1]")
 
 

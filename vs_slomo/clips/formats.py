@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 
 import torch
 import vapoursynth as vs
@@ -60,9 +61,11 @@ def check_clip(clip: vs.VideoNode) -> vs.VideoNode:
 def check_matrix(matrix: int | None) -> int | None:
     """Return the argument `matrix`: an H.273 number that `rgb_matrix` knows. Raises ArgumentError."""
     known = sorted([*LUMA, YCGCO])
-    if matrix is not None and (isinstance(matrix, bool) or not isinstance(matrix, int) or matrix not in known):
+    if matrix is None:
+        return None
+    if not isinstance(matrix, Integral) or isinstance(matrix, bool) or matrix not in known:
         raise ArgumentError("matrix", matrix, f"None or one of {', '.join(map(str, known))}")
-    return matrix
+    return int(matrix)
 
 
 def check_progressive(frame: vs.VideoFrame) -> None:

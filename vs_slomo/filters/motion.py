@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, get_args
+from typing import NamedTuple, Unpack
 
 import cv2
 import numpy as np
@@ -17,16 +16,14 @@ from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
 from vs_slomo.engine.engine import Pair
-from vs_slomo.errors import ArgumentError
 from vs_slomo.model.superslomo import Flows
 from vs_slomo.model.warp import backwarp, pixel_grid, resize_field
 from vs_slomo.timing.positions import Times, Timing
 
-from .options import Options, check_names, check_options
+from .options import Options, check, check_options
 from .pairs import Moment, Pairs, feed
+from .record import MovingOptions, Shown
 
-Shown = Literal["flow", "visibility", "t"]
-SHOWN = get_args(Shown)
 COLOURED = 1 / 40
 """Of the clip's width: the length of a flow that has its full colour by default."""
 
@@ -55,23 +52,23 @@ class MotionClips(NamedTuple):
     view: vs.VideoNode
 
 
-def motion(clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **options: Any) -> MotionClips:
+def motion(
+    clip: vs.VideoNode, *, t: float = 0.5, span: float | None = None, **options: Unpack[MovingOptions]
+) -> MotionClips:
     """Return what moves from frame to frame, as clips of the same size and length.
 
-    t: the moment between both frames, in (0, 1), at which `visibility` is. span: pixels of flow that have their full
-    colour in `view`; None is a fortieth of the width. options: those of `filter.slomo` from `model` on, without
-    `debug`.
+    t: the moment between both frames, in (0, 1), that `visibility` shows.
+    span: how many pixels of flow have the full colour in `view`; None is a fortieth of the width.
+    options: those of `slomo` from `model` to `range`.
 
     Flow and masks cost one run of the flow network for each pair, `visibility` one of the second network more.
     Raises ArgumentError, FormatError or WeightsError when the script loads.
     """
-    check_names("motion", options)
+    told = check(("t", "span"), locals())
+    t, span = told["t"], told["span"]
     clip = formats.check_clip(clip)
-    if not isinstance(t, int | float | Fraction) or not 0 < t < 1:
-        raise ArgumentError("t", t, "a number in (0, 1)")
-    if span is not None and not (isinstance(span, int | float) and 0 < span < math.inf):
-        raise ArgumentError("span", span, "None or a number of pixels above 0")
-    checked, times = check_options((clip.width, clip.height), **options), Timing(clip.num_frames, Fraction(1))
+    checked = check_options((clip.width, clip.height), "motion", **options)
+    times = Timing(clip.num_frames, Fraction(1))
     layers = Layers(clip, times, checked)
     forward = layers.clip(vs.RGBS, layers.forward)
     return MotionClips(

@@ -12,21 +12,24 @@ import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cached_property, partial
+from typing import Literal
 
 import torch
 import vapoursynth as vs
 from torch import Tensor
 
-from vs_slomo.clips import cuts, duplicates, durations, formats, frames
+from vs_slomo.clips import cuts, durations, formats, frames
 from vs_slomo.engine.engine import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
 from vs_slomo.timing import positions as timing
 from vs_slomo.timing.timecodes import Timecodes, load
+from vs_slomo.weights import FlowName
 
 from . import motion as compositing
-from .options import Options, check_options, check_switch
+from .options import Options, check, check_options, check_switch
 from .pairs import Moment, Pairs, feed
+from .record import MAX_GAP, MOVING, SC_THRESHOLD, SLOMO, Borders, Precision, ScAction, Scale, Shown
 
 LONGEST = 1 << 29
 """Frames of output: the host counts in 31 bits, and the streams' frames lie beside the originals."""
@@ -41,97 +44,77 @@ def slomo(
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
     model: str | os.PathLike[str] = "bundled",
-    scale: float | str | None = None,
-    flow: str | None = None,
+    scale: Scale = None,
+    flow: FlowName | None = None,
     device: str | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     tile: int | None = None,
     sc: bool = True,
-    sc_threshold: float = cuts.THRESHOLD,
-    sc_action: str = "repeat",
+    sc_threshold: float = SC_THRESHOLD,
+    sc_action: ScAction = "repeat",
     sc_clip: vs.VideoNode | None = None,
     dedupe: bool | float | None = None,
-    max_gap: int = duplicates.MAX_GAP,
-    borders: tuple[int, int, int, int] | str | None = None,
+    max_gap: int = MAX_GAP,
+    borders: Borders | None = None,
     curved: bool | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
-    range: int | None = None,  # noqa: A002  # the host's name
-    debug: compositing.Shown | None = None,
+    range: Literal[0, 1] | None = None,  # noqa: A002  # the host's name
+    debug: Shown | None = None,
 ) -> vs.VideoNode:
     """Return the clip with `multi` times as many frames, in the same format and colours.
 
-    Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for, each of two source
-    frames, whose motion is bent as two more show it (see curved). Every clip of one format and size will do: GRAY, RGB
+    The source's frames come back bit for bit. A new frame is made when it is requested, from the two source frames
+    around it, and along a curve that the next two show (see curved). Any clip of one format and size works: GRAY, RGB
     and YUV, integers of 8 to 16 bit, half and float, any subsampling, from 16x16, with or without alpha. Interlaced
-    frames raise an error.
+    frames raise an error. Numpy's numbers work wherever a number does.
 
     multi: the factor, at least 1: an int, a Fraction, "5/2", or a float, which means its shortest decimal.
     fps_num, fps_den: a target rate in place of multi; the clip must have a rate, or timecodes.
     timecodes: when each frame of a clip with a variable rate is shown (a timecode file, format v1 or v2, or
-        `Timecodes`). With a target rate each source frame is met at its own moment, and the rate may be any; with
-        multi each frame's duration is divided. Without them, multi divides the durations that the frames of a clip
-        without a rate (fps 0) have.
+        `Timecodes`). With a target rate each source frame is shown at its own time, and the rate may be any; with
+        multi each frame's duration is divided. Without timecodes, multi divides the durations that the frames of a
+        clip without a rate (fps 0) have.
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
-    scale: the networks' resolution as a part of the clip's, the number 1, 0.5, 0.25 or 0.125; None is the model's own,
-        and "auto" half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
+    scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is the model's own. "auto" is
+        half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
-        second network); None is what the model is best with.
-    device: None, "cuda", "cuda:1", "xpu", "mps" or "cpu"; None takes the first there is.
-    precision: of the networks: "fp32", "fp16" or "bf16"; None is half where the device is fast at it.
-    tile: the networks look at parts of the picture of at most tile x tile pixels, blended where they overlap, so that
-        less memory is needed; None does so only where memory does not hold the whole.
-    sc: move nothing across a cut. The frames' own `_SceneChangeNext` and `_SceneChangePrev` count where they are
-        there, else `cuts.detect` with sc_threshold in [0, 1].
-    sc_action: what is shown across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
-    sc_clip: where cuts are sought, in place of the clip: a clip as long, whose frames' properties or pictures count.
-    dedupe: make frames that repeat the one before anew, between their neighbours (True, or a threshold in (0, 1], see
-        `dedupe.detect`), so that 8 or 12 drawings a second, 3:2 patterns and lost frames move evenly; with multi=1
-        the rate stays as it is. A frame then looks at 2 · max_gap + 1 source frames in thumbnails, at two in full.
-    max_gap: pictures that stand for more than so many frames are left alone; 2 to 24.
-    borders: bars that nothing is moved in, (left, top, right, bottom) in pixels, or "auto": black ones are sought in
-        8 frames spread over the clip, when the first new frame is asked for (see `borders`).
-    curved: let motion speed up, slow down and turn, as the frames before and behind the two show it, instead of going
-        evenly in a line (see `model.acceleration`). A new frame then looks at four source frames and three flows; read
-        in order, each flow is still found once. Across a cut and beyond the clip's ends there is nothing to look at.
-        Uneven `_Duration*` of the frames count. None is True, but not with dedupe or num_streams above 1, which exclude
-        it.
-    num_streams: how many new frames may be under way at once; None is 1, but 2 on a GPU where motion is not curved.
-    matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
-        range). They change only what the networks see.
-    debug: show in place of each frame the "flow" or the "visibility" that it is made by, or on it "t", where it
-        lies (see `compositing`).
+        second network); None is what the model works best with.
+    device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
+    precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, else "fp32".
+    tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
+        where memory does not hold the whole picture.
+    sc: detect scene cuts, and do not interpolate across them. Frames that have the properties `_SceneChangeNext` and
+        `_SceneChangePrev` decide by them, others by `cuts.detect` with sc_threshold, from 0 to 1.
+    sc_action: what to show across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
+    sc_clip: detect scene cuts in this clip instead; it is as long, and its properties or pictures decide.
+    dedupe: replace frames that repeat the one before by new ones: True, or a threshold in (0, 1] (see
+        `duplicates.detect`). Animation drawn at 8 or 12 frames a second, 3:2 patterns and lost frames then move
+        evenly; with multi=1 the rate stays as it is. Each new frame needs thumbnails of 2 · max_gap + 1 source frames.
+    max_gap: leave a frame alone that is repeated for longer than this many frames; 2 to 24.
+    borders: ignore black bars: (left, top, right, bottom) in pixels, or "auto", which looks for them in 8 frames
+        spread over the clip when the first new frame is requested (see `borders`).
+    curved: follow motion that speeds up, slows down or turns, using the frames around the pair (see
+        `model.acceleration`). A new frame then needs four source frames and three flows; in order, each flow is still
+        computed once. Across cuts and beyond the clip's ends motion is even. Uneven `_Duration*` of the frames count.
+        None is True, but not with dedupe or num_streams above 1, which exclude it.
+    num_streams: how many new frames to work on at once; None is 1, but 2 on a GPU where motion is not curved.
+    matrix, range: colour matrix and range that the networks assume where a frame lacks `_Matrix` or `_Range` (numbers
+        of H.273; 0 is limited and 1 full range). They change nothing else.
+    debug: show the "flow" or the "visibility" that each frame is made with, in its place, or print "t", its position,
+        on it (see `motion`).
 
     Raises ArgumentError, FormatError or WeightsError when the script loads, before a device is touched or a
     frame requested; FormatError at an interlaced frame.
     """
+    # Only the arguments are local yet, so a new option needs no further line here.
+    told = check(SLOMO, locals())
     clip = formats.check_clip(clip)
-    options = check_options(
-        (clip.width, clip.height),
-        model=model,
-        scale=scale,
-        flow=flow,
-        device=device,
-        precision=precision,
-        tile=tile,
-        sc=sc,
-        sc_threshold=sc_threshold,
-        sc_action=sc_action,
-        sc_clip=sc_clip,
-        dedupe=dedupe,
-        max_gap=max_gap,
-        borders=borders,
-        curved=curved,
-        num_streams=num_streams,
-        matrix=matrix,
-        range=range,
-    )
+    options = check_options((clip.width, clip.height), **{name: told[name] for name in MOVING})
     if options.curved and timecodes is not None:
         timecodes = load(timecodes, clip.num_frames)
         clip = durations.timed(clip, timecodes)  # where `Pairs` looks for them
-    if debug not in (None, *compositing.SHOWN):
-        raise ArgumentError("debug", debug, f"None or one of {', '.join(compositing.SHOWN)}")
 
     def made(times: timing.Times) -> vs.VideoNode:
         out = interleave(clip, times, options)

@@ -4,7 +4,7 @@ from vs_slomo.paths import models_dir
 
 from .fetch import fetch
 from .files import available, convert, find, installed, load, read_info, save
-from .info import BUNDLED, FLOWS, FUSIONS, LEVELS, SCALES, ModelInfo
+from .info import BUNDLED, FLOWS, FUSIONS, LEVELS, SCALES, FlowName, ModelInfo
 
 __all__ = [
     "BUNDLED",
@@ -12,6 +12,7 @@ __all__ = [
     "FUSIONS",
     "LEVELS",
     "SCALES",
+    "FlowName",
     "ModelInfo",
     "available",
     "convert",

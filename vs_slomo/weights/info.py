@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from vs_slomo.errors import ArgumentError
 from vs_slomo.paths import models_dir
@@ -18,7 +18,9 @@ SCALES = (1.0, 0.5, 0.25, 0.125)
 WIDTHS = range(1, 65)
 """Allowed channels at full resolution. More than 64 would need over 1 GB to load."""
 LEVELS = range(1, 5)
-FLOWS = ("unet", "dis")
+FlowName = Literal["unet", "dis"]
+"""The flow stages; the only list of their names."""
+FLOWS: tuple[FlowName, ...] = get_args(FlowName)
 FUSIONS = ("paper", "agreement")
 LONGEST_LINE = 200
 LONGEST_NUMBER = 40
@@ -89,13 +91,19 @@ class ModelInfo:
 
 @cache
 def shapes(width: int) -> Mapping[str, tuple[int, ...]]:
-    """Names and shapes of the parameters of a `SuperSloMo` of this width."""
-    import torch
-
-    from vs_slomo.model.superslomo import SuperSloMo
-
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in SuperSloMo(width).state_dict().items()}
+    """Names and shapes of the parameters of a `SuperSloMo` of this width, without loading torch for it."""
+    found: dict[str, tuple[int, ...]] = {}
+    for net, channels, out in (("flow_net", 6, 4), ("interp_net", 20, 5)):
+        size = [width * factor for factor in (1, 2, 4, 8, 16, 16)]
+        layers = [("conv1", channels, width, 7), ("conv2", width, width, 7)]
+        for n in range(1, 6):
+            kernel = 5 if n == 1 else 3
+            layers += [(f"down{n}.conv1", size[n - 1], size[n], kernel), (f"down{n}.conv2", size[n], size[n], kernel)]
+        for n in range(1, 6):
+            layers += [(f"up{n}.conv1", size[6 - n], size[5 - n], 3), (f"up{n}.conv2", 2 * size[5 - n], size[5 - n], 3)]
+        for name, into, out_of, kernel in [*layers, ("conv3", width, out, 3)]:
+            found |= {f"{net}.{name}.weight": (out_of, into, kernel, kernel), f"{net}.{name}.bias": (out_of,)}
+    return found
 
 
 def encode(info: ModelInfo) -> dict[str, str]:

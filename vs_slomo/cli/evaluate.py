@@ -1,0 +1,75 @@
+"""`vs-slomo evaluate`: all methods on frames that are left out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .flags import Flags, Networks
+
+MaxSize = Annotated[int | None, Parameter(metavar="N", help="Shrink to so many pixels on the longer side")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Compared(Flags):
+    """What is compared."""
+
+    methods: Annotated[
+        str | None,
+        Parameter(metavar="A,B", help="Methods, in this order (default: all; docs/evaluation.md names them)"),
+    ] = None
+
+    def options(self, networks: Networks | None) -> dict[str, Any]:
+        """Return what `measure.evaluate.methods` takes."""
+        names = None if self.methods is None else self.methods.split(",")
+        return {"names": names} | (networks or Networks()).given()
+
+
+def evaluate(
+    folder: Annotated[Path, Parameter(help="Triplets (Middlebury, UCF101, Vimeo90K), videos, or folders of frames")],
+    /,
+    *,
+    stride: Annotated[
+        int | None, Parameter(metavar="N", help="Frames from one of a pair to the other (default: 2)")
+    ] = None,
+    cases: Annotated[
+        int | None, Parameter(metavar="N", help="Pairs of each clip (default: 12), or triplets (default: all)")
+    ] = None,
+    max_size: MaxSize = None,
+    output: Annotated[
+        Path | None,
+        Parameter(name=("--output", "-o"), metavar="DIR", help="Write CSV, JSON and pictures of the worst cases there"),
+    ] = None,
+    pictures: Annotated[int, Parameter(metavar="N", help="How many of the worst cases")] = 4,
+    compared: Compared | None = None,
+    networks: Networks | None = None,
+) -> None:
+    """Leave frames out, let every method make them, and print how near each comes: tables for a folder of footage.
+
+    vs-slomo evaluate clips --methods slomo-unet,flow,blend -o results
+    """
+    from vs_slomo.measure import evaluate as measure
+
+    options = (compared or Compared()).options(networks)
+    chosen = measure.methods(**options, sc=False)
+    found = measure.find_cases(folder, stride=stride, cases=cases, max_size=max_size)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+    scores = measure.evaluate(
+        found,
+        chosen,
+        worst=output,
+        pictures=pictures,
+        progress=lambda case: print(case, file=sys.stderr, flush=True),
+    )
+    about: dict[str, object] = {"folder": folder, "stride": stride, "cases": cases, "max_size": max_size}
+    about["model"] = measure.model_line(**options)
+    if output is not None:
+        measure.write(scores, output, about)
+    print(about["model"])
+    print(measure.as_text(measure.table(scores)))
