@@ -19,7 +19,5 @@ def test_shapes_are_the_networks(width):
 
 @pytest.mark.parametrize("action", [["list"], ["show", "bundled"]])
 def test_the_command_looks_at_models_without_torch(action):
-    code = (
-        f"import sys; from vs_slomo.cli import main; main(['weights', *{arguments}]); assert 'torch' not in sys.modules"
-    )
+    code = f"import sys; from vs_slomo.cli import main; main(['weights', *{action}]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
