@@ -1,9 +1,10 @@
 """Model files: find, read the header, load, save, convert, fetch."""
 
+from vs_slomo.model.flow import FLOWS
+from vs_slomo.model.fusion import FUSIONS
+
 from .files import (
     BUNDLED,
-    FLOWS,
-    FUSIONS,
     SCALES,
     ModelInfo,
     available,

@@ -26,6 +26,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from vs_slomo.errors import ArgumentError, WeightsError
+from vs_slomo.model import flow as flows
+from vs_slomo.model import fusion as fusions
+from vs_slomo.model.flow import FLOWS
+from vs_slomo.model.fusion import FUSIONS
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +46,6 @@ SCALES = (1.0, 0.5, 0.25, 0.125)
 WIDTHS = range(1, 129)
 """Channels at full resolution that are believed; a file that says more is damaged."""
 LEVELS = range(1, 5)
-FLOWS = ("unet", "dis")
-FUSIONS = ("paper", "agreement")
 NETS = {"state_dictFC": "flow_net", "state_dictAT": "interp_net"}
 """The public checkpoint's name of each network, and ours."""
 
@@ -54,8 +56,8 @@ class ModelInfo:
 
     width: channels of both U-Nets at full resolution. scale: the networks' native resolution, 1, 1/2, 1/4 or
     1/8 of the picture's. mean: subtracted from RGB in [0, 1]. last_activation: see `unet.UNet`. levels: see
-    `model.SuperSloMo`. fusion: how two warped frames become one, see `fusion`. flow: where the flow between both
-    frames comes from by default, the flow network ("unet") or OpenCV's DIS ("dis").
+    `model.SuperSloMo`. fusion: how two warped frames become one, a name in `model.fusion.FUSIONS`. flow: the
+    default flow stage, a name in `model.flow.FLOWS`.
     training: a JSON object. dtype: the stored numbers'. path: the file it was read from.
     """
 
@@ -67,8 +69,8 @@ class ModelInfo:
     mean: tuple[float, float, float] = (0.429, 0.431, 0.397)
     last_activation: bool = True
     levels: int = 1
-    fusion: str = "paper"
-    flow: str = "unet"
+    fusion: str = fusions.DEFAULT
+    flow: str = flows.DEFAULT
     training: str = "{}"
     dtype: str = "float16"
     path: Path | None = None
@@ -292,7 +294,7 @@ def _decode(metadata: Mapping[str, str]) -> dict[str, Any]:
         "last_activation": json.loads(metadata["last_activation"]),
         # Files from before these were thought of are as the paper has it.
         "levels": int(metadata.get("levels", 1)),
-        "fusion": metadata.get("fusion", "paper"),
+        "fusion": metadata.get("fusion", fusions.DEFAULT),
     }
 
 
