@@ -21,7 +21,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from vs_slomo import slomo, weights
-from vs_slomo.engine.engine import Settings
+from vs_slomo.engine.settings import Settings
 from vs_slomo.measure import bench
 from vs_slomo.model.superslomo import SuperSloMo
 from vs_slomo.model.unet import UNet

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from vs_slomo import weights
-from vs_slomo.engine.engine import Pair, dis_flow
+from vs_slomo.engine.pair import Pair
 from vs_slomo.metrics import psnr
-from vs_slomo.model.superslomo import Flows, Motion, SuperSloMo, acceleration, flows_at, network_input, padded
-from vs_slomo.model.unet import MULTIPLE
-from vs_slomo.model.warp import resize_field
+from vs_slomo.model.curved import acceleration
+from vs_slomo.model.flow import FLOWS, Seen
+from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
+from vs_slomo.model.warp import Flows
 from vs_slomo.training.data import Image, find_clips, read_frames
 
 METHODS = ("blend", "dis flow", "unet", "dis", "unet curved", "dis curved")
@@ -39,13 +40,10 @@ def tensor(image: Image) -> Tensor:
 def network_pair(model: SuperSloMo, image0: Image, image1: Image, scale: float, method: str) -> Pair:
     """Return what is known of two frames, whatever t is."""
     i0, i1 = (network_input(tensor(x), scale) for x in (image0, image1))
-    if method == "unet":
-        return Pair(i0, i1, model.flow(i0, i1))
     gray0, gray1 = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in (image0, image1))
-    step = round(MULTIPLE / scale)
-    f01, f10 = (padded(dis_flow(a, b), step) for a, b in ((gray0, gray1), (gray1, gray0)))
-    small0, small1 = (resize_field(f, scale, scale) * scale for f in (f01, f10))
-    return Pair(i0, i1, (small0, small1), (f01, f10))
+    stage = FLOWS[method]
+    found = stage.find(Seen(i0, i1, (gray0, gray1), scale), model)
+    return Pair(i0, i1, found.flows, found.finer, stage.ratio(scale))
 
 
 @torch.no_grad()
@@ -54,16 +52,15 @@ def make(model: SuperSloMo, images: list[Image], t: float, scale: float) -> dict
     middle = len(images) // 2
     frame0, frame1 = tensor(images[middle - 1]), tensor(images[middle])
     made = {"blend": torch.lerp(frame0, frame1, t)}
-    for method in ("unet", "dis"):
+    for method in FLOWS:
         found = [network_pair(model, a, b, scale, method) for a, b in pairwise(images)]
         pair = found[len(found) // 2]
         flows, bend = pair.finest, None
         if len(found) == 3:
             bend = acceleration(flows, found[0].finest[1], found[2].finest[0])
         for name, way in ((method, None), (f"{method} curved", bend)):
-            motion = model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, way)
-            ratio = 1 if pair.finer else 1 / scale
-            made[name] = motion.resized(ratio, ratio).render(frame0, frame1)
+            motion = model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, way, scale)
+            made[name] = motion.for_planes(1, 1).render(frame0, frame1)
         if method == "dis":
             made["dis flow"] = averaged(flows_at(flows, t), frame0, frame1)
     return {name: made[name].clamp(0, 1) for name in METHODS}

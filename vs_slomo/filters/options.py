@@ -10,7 +10,7 @@ import vapoursynth as vs
 from vs_slomo import weights
 from vs_slomo.clips import borders as borders_of
 from vs_slomo.clips import cuts, duplicates, formats
-from vs_slomo.engine.engine import Settings, check_device, check_flow, check_precision, check_scale
+from vs_slomo.engine.settings import Settings, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
 
 from .entry import check_switch

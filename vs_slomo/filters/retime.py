@@ -10,7 +10,7 @@ from typing import Unpack
 import vapoursynth as vs
 
 from vs_slomo.clips import cuts, durations, formats
-from vs_slomo.clips.frames import select
+from vs_slomo.clips.select import select
 from vs_slomo.errors import ArgumentError
 from vs_slomo.timing import positions as timing
 from vs_slomo.timing.curves import Curve, sampler
@@ -96,7 +96,7 @@ def retime(
         return timing.Timeline(clip.num_frames, tuple(map(position, moments)))
 
     told = checked.curved and timecodes is not None
-    source = durations.timed(clip, codes) if told else clip  # where `Pairs` looks for them
+    source = durations.timed(clip, codes) if told else clip  # where `PairFinder` reads them
     out = interleave(source, timeline(shutter), checked)
     if shutter > 1:
         out = out.std.AverageFrames([1] * shutter, scenechange=True)

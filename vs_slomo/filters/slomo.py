@@ -1,4 +1,4 @@
-"""`slomo()`: the way of a frame, from the clip that comes in to the clip that goes out.
+"""`slomo()`: a frame's way from the clip that comes in to the clip that goes out.
 
              +- network_clip: YUV, RGB or GRAY at the networks' size --+
 clip, k, k+1 +- native planes, untouched ------------------------------+- NewFrames: flow, motion, render --+
@@ -19,7 +19,8 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
-from vs_slomo.engine.engine import FrameCache
+from vs_slomo.clips.select import select
+from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
 from vs_slomo.timing import positions as timing
@@ -27,12 +28,13 @@ from vs_slomo.timing.timecodes import Timecodes, load
 from vs_slomo.weights import FlowName
 
 from . import motion as compositing
+from .inputs import PairInputs
 from .options import Options, check, check_options, check_switch
-from .pairs import Moment, Pairs, feed
+from .pairs import Moment, PairFinder, frame_inputs
 from .record import MAX_GAP, MOVING, SC_THRESHOLD, SLOMO, Borders, Precision, ScAction, Scale, Shown
 
 LONGEST = 1 << 29
-"""Frames of output: the host counts in 31 bits, and the streams' frames lie beside the originals."""
+"""The most frames of output: the host counts in 31 bits, and each stream's frames are counted beside the originals."""
 
 
 def slomo(
@@ -115,7 +117,7 @@ def slomo(
     options = check_options((clip.width, clip.height), **{name: told[name] for name in MOVING})
     if options.curved and timecodes is not None:
         timecodes = load(timecodes, clip.num_frames)
-        clip = durations.timed(clip, timecodes)  # where `Pairs` looks for them
+        clip = durations.timed(clip, timecodes)  # where `PairFinder` reads them
 
     def made(times: timing.Times) -> vs.VideoNode:
         out = interleave(clip, times, options)
@@ -144,10 +146,10 @@ def multiplied(
     slow_motion: bool = False,
     keep: bool = True,
 ) -> vs.VideoNode:
-    """Return what is made of the clip at its new times, with its new rate or durations.
+    """Return what `made` makes of the clip at its new times, with its new rate or durations.
 
-    made: from the times to the clip of that many frames, as `interleave` does it. keep: at a factor of 1, return
-    the clip as it is. The rest is as in `slomo`.
+    made: from the times to a clip of that many frames, as `interleave` makes it. keep: return the clip itself where the
+    factor is 1. The rest is as in `slomo`.
     """
     check_switch("slow_motion", slow_motion)
     factor = timing.parse_multi(multi)
@@ -182,11 +184,11 @@ def multiplied(
 def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.VideoNode:
     """Return the originals and the new frames in their order: the whole graph."""
     cut = options.cuts(clip)
-    fed = feed(clip, times, options, cut)
+    fed = frame_inputs(clip, times, options, cut)
     blank = clip.std.BlankClip(length=times.length, keep=True)
     kept = FrameCache(options.settings.device)
-    new = [blank.std.ModifyFrame(fed, NewFrames(times, options, kept)) for _ in range(options.streams)]
-    return picked(fed[0], new, cut, times, None if options.dedupe is None else fed[-1])
+    new = [blank.std.ModifyFrame(fed.clips, NewFrames(fed, times, options, kept)) for _ in range(options.streams)]
+    return picked(fed.first.native, new, cut, times, None if options.dedupe is None else fed.plan)
 
 
 def picked(
@@ -196,12 +198,13 @@ def picked(
     times: timing.Times,
     plan: vs.VideoNode | None = None,
 ) -> vs.VideoNode:
-    """Return, of clips as long as the output, the originals where t is 0 and elsewhere one of the new frames.
+    """Return the originals where t is 0, and one of the new frames elsewhere.
 
-    new: one clip for every stream. cut: as `cuts.detect` returns it, for the properties of the output's own cuts.
-    plan: as `dedupe.plan` returns it, where t is known only when a frame is asked for.
+    originals, new: clips as long as the output; `new` has one for each stream. cut: as `cuts.detect` returns it, for
+    the properties of the output's own cuts. plan: as `duplicates.plan` returns it, where t is only known once a frame
+    is requested.
     """
-    # A pair's frames all come from one stream, so that its flow is found once.
+    # All frames of a pair come from one stream, so that its flow is found once.
     streams, (_, period) = len(new), times.period
     if plan is None:
         # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
@@ -209,7 +212,7 @@ def picked(
         span = min(streams * period, times.length)
         moments = enumerate(map(times.at, range(span)))
         taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in moments]
-        out = frames.select(choices, span * (streams + 1), taken, times.length)
+        out = select(choices, span * (streams + 1), taken, times.length)
     else:
 
         def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
@@ -223,40 +226,44 @@ def picked(
 
 
 class NewFrames:
-    """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node)."""
+    """Makes the frames between originals. For one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    def __init__(self, times: timing.Times, options: Options, kept: FrameCache) -> None:
-        self.times, self.pairs = times, Pairs(options, times.frames, kept)
+    def __init__(self, fed: PairInputs, times: timing.Times, options: Options, kept: FrameCache) -> None:
+        """fed: what the node is fed. kept: the latest frames on the device, shared by all nodes of a clip."""
+        self.fed, self.times = fed, times
+        self.finder = PairFinder(options, times.frames, kept)
 
     @cached_property
     def stream(self) -> torch.cuda.Stream | None:
-        """Each node's own, so that one's uploads and downloads go on beside the other's networks."""
-        return self.pairs.engine.stream()
+        """The node's own, so that its uploads and downloads overlap with another node's networks."""
+        return self.finder.engine.stream()
 
     def __call__(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        """Return new frame n from both frames of each input, and from what `feed` tells of its moment."""
-        moment, (a, b) = Moment.of(n, self.times, f[-1]), f[:2]
+        """Return new frame n."""
+        fed = self.fed.frames(f)
+        moment, a, b = Moment.of(n, self.times, fed.plan), fed.first.native, fed.second.native
         t = float(moment.t)
         formats.check_progressive(a)
         formats.check_progressive(b)
         out = frames.new_frame(a if t <= 0.5 else b)
         if moment.cut:
-            if self.pairs.options.sc_action == "blend":
+            if self.finder.options.sc_action == "blend":
                 fill(out, a, b, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, t))
             return out
-        self.pairs.engine.run(lambda: self.move(out, moment, f), self.stream)
+        self.finder.engine.run(lambda: self.move(out, moment, fed), self.stream)
         return out
 
-    def move(self, out: vs.VideoFrame, moment: Moment, f: list[vs.VideoFrame]) -> None:
-        """Write what has moved into a copy of one of the frames."""
-        pair = self.pairs.get(moment, f)
+    def move(self, out: vs.VideoFrame, moment: Moment, fed: PairInputs) -> None:
+        """Write what moves into a copy of one of the frames."""
+        pair = self.finder.pair(moment, fed)
         if pair is None:
             return
-        engine, (a, b) = self.pairs.engine, f[:2]
+        engine, a, b = self.finder.engine, fed.first.native, fed.second.native
         integer, bits = a.format.sample_type == vs.SampleType.INTEGER, a.format.bits_per_sample
         motion = engine.motion(pair, float(moment.t))
         render = partial(engine.render, motion, origin=pair.origin, peak=2**bits - 1 if integer else None)
-        fill(out, a, b, render, pair.box, [partial(self.pairs.planes, k) for k in moment[:2]])
+        read = [partial(self.finder.planes, k) for k in (moment.first, moment.second)]
+        fill(out, a, b, render, pair.box, read)
 
 
 def fill(
@@ -267,10 +274,11 @@ def fill(
     box: Box | None = None,
     read: Sequence[Callable[[vs.VideoFrame, tuple[int, ...]], Tensor]] = (frames.read_planes, frames.read_planes),
 ) -> None:
-    """Write what lies between two frames: their own planes, and alpha with them.
+    """Write what lies between two frames, made from their own planes; alpha too, where both have it.
 
-    between: from the same planes of both and their size as a part of the picture's, as `Engine.render` takes them.
-    box: the part of the picture that it is asked for and that is written; None is all of it. read: each frame's planes.
+    between: makes planes from the same planes of both frames and their size as a part of the picture's, as
+    `Engine.render` does. box: the part of the picture that is made and written; None is all of it. read: reads planes
+    of the first frame, and of the second.
     """
     box = box or Box(0, 0, a.width, a.height)
     for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
@@ -279,7 +287,7 @@ def fill(
     alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
     if alpha0 is not None and alpha1 is not None:
         alpha, own = alpha0.copy(), alpha0.format
-        # As floats, whose range is 1 (its depth need not be the picture's), by a power of two: to the bit.
+        # As floats with a range of 1, since its depth may differ from the picture's. A power of two keeps every bit.
         span = 2**own.bits_per_sample if own.sample_type == vs.INTEGER else 1
         fill(alpha, alpha0, alpha1, lambda p0, p1, x, y: between(p0 / span, p1 / span, x, y) * span, box)
         out.props["_Alpha"] = alpha

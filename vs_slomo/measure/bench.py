@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vs_slomo import weights
 from vs_slomo.clips import frames
-from vs_slomo.engine.engine import Engine, Settings
+from vs_slomo.engine.engine import Engine
+from vs_slomo.engine.settings import Settings
 from vs_slomo.errors import SlomoError
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.model.superslomo import SuperSloMo, network_input
@@ -111,7 +112,7 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
     rgb = [_rgb(clip, k).to(device) for k in (0, 1)]
     seen = [network_input(x, settings.scale) for x in rgb]
     gray = None
-    if settings.flow == "dis":
+    if settings.stage.needs_gray:
         gray = (_gray(rgb[0]), _gray(rgb[1]))
     pair = engine.pair(seen[0], seen[1], gray)
     planes = [[frames.raw_planes(clip.get_frame(k), p) for p, *_ in frames.plane_groups(clip.format)] for k in (0, 1)]
@@ -157,7 +158,7 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
         networks = spent.seconds / (time.perf_counter() - start)
     ms = {name: 1000 * statistics.median(x) for name, x in took.items()}
     multiplied = _flops(info, seen[0])
-    by_flow, by_interp = (0.0 if settings.flow == "dis" else multiplied[0]), multiplied[1]
+    by_flow, by_interp = (multiplied[0] if settings.stage.uses_network else 0.0), multiplied[1]
     product = 2 * PRODUCT[device.type] ** 3
     frame, chain = ms["frames"] / (multi - 1), ms["chain"] / (multi - 1)
     each = ms["pair"] / (multi - 1) + frame
@@ -267,7 +268,7 @@ def _difference(
     model: SuperSloMo, engine: Engine, settings: Settings, rgb: list[Tensor], seen: list[Tensor], multi: int
 ) -> float | None:
     """Return how far our picture is from the plain one at the same scale; None for another flow stage."""
-    if settings.flow == "dis":
+    if not settings.stage.uses_network:
         return None
     t = 1 / multi
     with torch.inference_mode():

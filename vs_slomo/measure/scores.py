@@ -13,9 +13,9 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips.frames import read_planes, write_planes
-from vs_slomo.engine.engine import dis_flow
 from vs_slomo.errors import SourceError
 from vs_slomo.metrics import interpolation_error, psnr, ssim
+from vs_slomo.model.dis import dis_flow
 
 from .cases import LeftOut
 from .methods import Method
@@ -132,7 +132,8 @@ def moving_parts(pair: vs.VideoNode) -> Tensor:
     gray0, gray1 = (np.asarray(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), np.uint8) for x in pictures)
     if min(gray0.shape) < 16:  # smaller than DIS takes
         return torch.zeros(gray0.shape, dtype=torch.bool)
-    return dis_flow(gray0, gray1)[0].square().sum(0).sqrt() > MOVING
+    moving: Tensor = dis_flow(gray0, gray1)[0].square().sum(0).sqrt() > MOVING
+    return moving
 
 
 def psnr_of(picture: Tensor, truth: Tensor, part: Tensor) -> float:

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 import vapoursynth as vs
 
-from vs_slomo.engine.engine import Settings, shared_engine
+from vs_slomo.engine.engine import shared_engine
+from vs_slomo.engine.settings import Settings
 from vs_slomo.errors import SlomoError
 from vs_slomo.filters.options import check_options
 from vs_slomo.filters.slomo import slomo

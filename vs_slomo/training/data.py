@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vs_slomo.engine.engine import dis_flow
 from vs_slomo.errors import ArgumentError, SourceError
-from vs_slomo.model.superslomo import acceleration
+from vs_slomo.model.curved import acceleration
+from vs_slomo.model.dis import dis_flow
 
 from .pictures import PICTURES, Image, read_picture
 from .scenes import Scenes, random_scenes

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vs_slomo.errors import WeightsError
-from vs_slomo.model.superslomo import Flows, SuperSloMo, network_input
-from vs_slomo.model.warp import backwarp, resize_field
+from vs_slomo.model.superslomo import SuperSloMo, network_input
+from vs_slomo.model.warp import Flows, backwarp, resize_field, round_trip
 
 from .data import FLOW_SCALE, Sample
 from .scenes import Scenes
@@ -83,7 +83,7 @@ def trust_in(i0: Tensor, i1: Tensor, flows: Flows) -> Flows:
     trusts = []
     for here, there, out, back in ((i0, i1, f01, f10), (i1, i0, f10, f01)):
         misfit = (here - backwarp(there, out)).abs().mean(1, keepdim=True)
-        loop = (out + backwarp(back, out)).square().sum(1, keepdim=True)
+        loop, _ = round_trip(out, back)
         room = 0.5 + 0.05 * out.square().sum(1, keepdim=True)
         trusts.append(torch.exp(-misfit / 0.04 - loop / room))
     return trusts[0], trusts[1]

@@ -58,7 +58,8 @@ class Alpha:
         if bits == self.bits:
             return np.ascontiguousarray(given).tobytes()
         top = (1 << bits) - 1
-        return ((given.astype(np.uint32) * highest + top // 2) // top).astype(kind).tobytes()
+        scaled: bytes = ((given.astype(np.uint32) * highest + top // 2) // top).astype(kind).tobytes()
+        return scaled
 
     def look(self, frame: vs.VideoFrame) -> None:
         """Note whether a frame has transparency that is left out."""

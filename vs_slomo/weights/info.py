@@ -8,9 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.model import flow as flows
+from vs_slomo.model import fusion as fusions
+from vs_slomo.model.flow import FLOWS, FlowName
+from vs_slomo.model.fusion import FUSIONS
 from vs_slomo.paths import models_dir
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled.safetensors"
@@ -18,10 +22,6 @@ SCALES = (1.0, 0.5, 0.25, 0.125)
 WIDTHS = range(1, 65)
 """Allowed channels at full resolution. More than 64 would need over 1 GB to load."""
 LEVELS = range(1, 5)
-FlowName = Literal["unet", "dis"]
-"""The flow stages; the only list of their names."""
-FLOWS: tuple[FlowName, ...] = get_args(FlowName)
-FUSIONS = ("paper", "agreement")
 LONGEST_LINE = 200
 LONGEST_NUMBER = 40
 """Characters of a name, and of a number, in a file's metadata."""
@@ -33,8 +33,8 @@ class ModelInfo:
 
     width: channels of both U-Nets at full resolution. scale: the networks' native resolution, 1, 1/2, 1/4 or
     1/8 of the picture's. mean: subtracted from RGB in [0, 1]. last_activation: see `unet.UNet`. levels: see
-    `superslomo.SuperSloMo`. fusion: how two warped frames become one, see `model.fusion`. flow: the default flow
-    stage, the flow network ("unet") or OpenCV's DIS ("dis").
+    `superslomo.SuperSloMo`. fusion: how two warped frames become one, a name in `model.fusion.FUSIONS`. flow: the
+    default flow stage, a name in `model.flow.FLOWS`.
     training: a JSON object. dtype: of the stored numbers. path: the file it was read from.
     """
 
@@ -46,8 +46,8 @@ class ModelInfo:
     mean: tuple[float, float, float] = (0.429, 0.431, 0.397)
     last_activation: bool = True
     levels: int = 1
-    fusion: str = "paper"
-    flow: str = "unet"
+    fusion: str = fusions.DEFAULT
+    flow: FlowName = flows.DEFAULT
     training: str = "{}"
     dtype: str = "float16"
     path: Path | None = None
