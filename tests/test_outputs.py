@@ -28,13 +28,23 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert path.read_text() == "whole"
 
 
+def fail(path, **options):
+    """Write half a file."""
+
+    def half():
+        with new_file(path, **{"overwrite": False} | options) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
+
+
 def test_nothing_is_left_and_nothing_else_is_removed(tmp_path):
     for name in ("x.partial.txt", "x.part", ".x.txt"):
         (tmp_path / name).touch()
     before = names(tmp_path)
-    with pytest.raises(RuntimeError), new_file(tmp_path / "x.txt", overwrite=False) as part:
-        part.write_text("half")
-        raise RuntimeError
+    fail(tmp_path / "x.txt")
     assert names(tmp_path) == before
 
 
@@ -42,9 +52,7 @@ def test_what_is_there_is_replaced_only_with_leave(tmp_path):
     (path := tmp_path / "x.txt").write_text("old")
     with pytest.raises(ArgumentError, match="not there yet"), new_file(path, overwrite=False):
         pass
-    with pytest.raises(RuntimeError), new_file(path, overwrite=True) as part:
-        part.write_text("half")
-        raise RuntimeError
+    fail(path, overwrite=True)
     assert path.read_text() == "old"
     write_text(path, "new")
     assert path.read_text() == "new"
@@ -52,9 +60,14 @@ def test_what_is_there_is_replaced_only_with_leave(tmp_path):
 
 def test_what_comes_meanwhile_is_not_replaced(tmp_path):
     path = tmp_path / "x.txt"
-    with pytest.raises(ArgumentError, match="not there yet"), new_file(path, overwrite=False) as part:
-        part.write_text("mine")
-        path.write_text("theirs")
+
+    def write():
+        with new_file(path, overwrite=False) as part:
+            part.write_text("mine")
+            path.write_text("theirs")
+
+    with pytest.raises(ArgumentError, match="not there yet"):
+        write()
     assert path.read_text() == "theirs"
     assert names(tmp_path) == ["x.txt"]
 
@@ -114,9 +127,14 @@ def test_a_sequence(tmp_path):
         for n in (1, 2):
             part.with_name(part.name % n).write_text(str(n))
     assert names(tmp_path) == ["001.txt", "002.txt"]
-    with pytest.raises(ArgumentError, match="not there yet"), new_sequence(pattern, overwrite=False) as part:
-        for n in (0, 2):
-            part.with_name(part.name % n).write_text("new")
+
+    def write(*numbers):
+        with new_sequence(pattern, overwrite=False) as part:
+            for n in numbers:
+                part.with_name(part.name % n).write_text("new")
+
+    with pytest.raises(ArgumentError, match="not there yet"):
+        write(0, 2)
     assert names(tmp_path) == ["001.txt", "002.txt"]
     with new_sequence(pattern, overwrite=True) as part:
         part.with_name("002.txt").write_text("new")

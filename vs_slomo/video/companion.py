@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -199,10 +200,13 @@ class Lines(Packets):
     """Text that is decoded, and written as ASS."""
 
     def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
+        import av
+
         self.source, self.part, self.decoded = stream, part, decoded
-        self.stream = target.add_mux_stream("ass")
-        self.stream.time_base = Fraction(1, 1000)
-        self.stream.codec_context.extradata = stream.codec_context.subtitle_header or HEADER
+        self.stream = target.add_stream("ass")
+        with suppress(av.FFmpegError, ValueError):
+            stream.codec_context.open(strict=False)  # else the decoder has not made its header yet
+        self.stream.codec_context.subtitle_header = stream.codec_context.subtitle_header or HEADER
         self.last, self.held, self.subtitle, self.count = None, None, True, 0
 
     def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
@@ -225,10 +229,14 @@ class Lines(Packets):
 
 
 HEADER = (
-    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
-    b"Style: Default,Arial,16\n\n[Events]\n"
+    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n"
+    b"Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, "
+    b"Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, "
+    b"MarginV, Encoding\n"
+    b"Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0\n\n[Events]\n"
     b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
 )
+"""Styles of text whose decoder tells none."""
 
 
 class Samples(Packets):

@@ -58,8 +58,8 @@ class Alpha:
         if bits == self.bits:
             return np.ascontiguousarray(given).tobytes()
         top = (1 << bits) - 1
-        scaled: bytes = ((given.astype(np.uint32) * highest + top // 2) // top).astype(kind).tobytes()
-        return scaled
+        scaled = (given.astype(np.uint32) * highest + top // 2) // top
+        return bytes(scaled.astype(kind).tobytes())
 
     def look(self, frame: vs.VideoFrame) -> None:
         """Note whether a frame has transparency that is left out."""

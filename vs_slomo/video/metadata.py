@@ -20,10 +20,12 @@ HANDLERS = re.compile(r"(Video|Sound|Subtitle|Data)Handler|.*Media Handler|\s*",
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return the tags that hold of the new file as well."""
-    return {
+    named = {"title": tags["name"]} if "name" in tags and "title" not in tags else {}  # MP4's tracks
+    return named | {
         key: value
         for key, value in tags.items()
         if key.lower() not in OWN
+        and key != "name"
         and not GENERATED.fullmatch(key)
         and not (key.lower() == "handler_name" and HANDLERS.fullmatch(value))
         and not (key.lower() == "language" and value == "und")
@@ -36,7 +38,8 @@ def escaped(text: str) -> str:
 
 
 def _lines(tags: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"{escaped(key)}={escaped(value)}" for key, value in tags]
+    # ffmpeg takes a backslash at the end for one that continues the line, also an escaped one.
+    return [f"{escaped(key)}={escaped(f'{value} ' if value.endswith(chr(92)) else value)}" for key, value in tags]
 
 
 def write_metadata(

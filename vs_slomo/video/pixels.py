@@ -219,7 +219,7 @@ def picture_filters(name: str, props: Mapping[str, Any]) -> list[str]:
     steps = [f"setsar={sar[0]}/{sar[1]}"] if all(sar) else []
     steps += ["format=nv12|p010,hwupload"] if row.upload else []
     steps += [row.filters] if row.filters else []
-    return ["-vf", ",".join(steps)] if steps else []
+    return ["-filter:v:0", ",".join(steps)] if steps else []
 
 
 def hdr_arguments(name: str, props: Mapping[str, Any]) -> list[str]:

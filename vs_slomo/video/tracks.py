@@ -163,6 +163,8 @@ def make_plan(tracks: Tracks, output: Path, fps: Fraction) -> Plan:
         if not stream.cover and stream.index != file.video:
             plan.leave(stream.name, "only the first video track is rendered")
     for stream in file.of_kind("data"):
+        if file.chapter_list and stream.codec in ("unknown", "bin_data"):
+            continue  # MP4's chapters are a track as well
         plan.left.append(f"{stream.name}: data tracks are not passed on")
     if "chapters" in tracks.kinds and file.chapter_list and not target.chapters:
         plan.leave(f"{len(file.chapter_list)} chapters", f"{plan.ending} holds none")
