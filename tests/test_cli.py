@@ -12,6 +12,7 @@ from fractions import Fraction
 
 import media
 import pytest
+import torch
 
 from vs_slomo.cli import main
 from vs_slomo.cli.app import ToStderr
@@ -143,9 +144,14 @@ def test_errors_are_one_line(tmp_path, video, capsys):
         (["--multi", "0.5"], "--multi: got '0.5', allowed: a number of at least 1, such as 2, 2.5 or \"5/2\""),
         (
             ["--curved", "--num-streams", "2"],
-            "--num-streams: got 2, allowed: 1 with curved, whose pairs need each other's flow",
+            "--num-streams: got 2, allowed: 1 with --curved, whose pairs need each other's flow",
         ),
         (["--sc-threshold", "7"], "--sc-threshold: got 7.0, allowed: a number in [0, 1]"),
+        (["--dedupe-threshold", "7"], "--dedupe-threshold: got 7.0, allowed: a threshold in (0, 1]"),
+        (
+            ["--dedupe", "--curved"],
+            "--curved: given, allowed: not together with --dedupe, whose pictures come at uneven times",
+        ),
     ],
 )
 def test_errors_speak_of_options(video, capsys, options, said):
@@ -181,7 +187,7 @@ def test_debug_behind_an_action():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--multi", "4", "--fps", "60"], "Mutually exclusive arguments: {--multi, --fps}"),
+        (["--multi", "4", "--fps", "60"], "--multi and --fps exclude each other"),
         *(
             (
                 ["--fps", rate],
@@ -199,11 +205,19 @@ def test_debug_behind_an_action():
         (["--num-streams", "many"], '"many" into int'),
         (["--over"], "Unknown option: --over. Did you mean --overwrite?"),
         (["--input", "in.mp4"], "Unknown option: --input."),
-        (["more.mp4"], "more.mp4"),
+        (["more.mp4"], "Too many arguments: more.mp4. See vs-slomo render --help."),
+        (["--crf"], "--crf needs a value. See vs-slomo render --help."),
     ],
 )
 def test_refused_arguments(arguments, message, capsys):
     assert message in refused(capsys, "render", "in.mp4", "-o", "out.mp4", *arguments)
+
+
+def test_what_is_missing(capsys):
+    assert "INPUT is missing. See vs-slomo render --help." in refused(capsys, "render")
+    assert "--output is missing." in refused(capsys, "render", "in.mp4")
+    assert "URL is missing. See vs-slomo weights fetch --help." in refused(capsys, "weights", "fetch")
+    assert 'Unknown command "rende". Did you mean "render"?' in refused(capsys, "rende")
 
 
 @pytest.mark.parametrize(
@@ -257,6 +271,7 @@ def test_what_begins_with_a_dash(video, tmp_path, capsys, shifting_model, monkey
     for option in (["--range=-5"], ["--range", "-5"]):
         assert "--range: got '-5', allowed: " in fails(capsys, "script", video, *option)
     assert "--sc-threshold: got -1.0" in fails(capsys, "script", video, "--sc-threshold", "-1")
+    assert "--start/--end: got '1:2s', allowed: " in fails(capsys, "script", video, "--start", "1", "--end", "2s")
     said = fails(capsys, "script", video, "--range", ":3", "--start", "2")
     assert said == "vs-slomo: --range: got ':3', allowed: not together with --start or --end\n"
     monkeypatch.chdir(tmp_path)
@@ -366,3 +381,16 @@ def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
     assert err.decode().endswith("vs-slomo: stopped\n")
     assert out == b""
     assert [x.name for x in tmp_path.iterdir()] == ["long.mp4"]
+
+
+@pytest.mark.parametrize(("stage", "step", "seconds", "done"), [(1, 10, 0, True), (1, 3, 60, True), (1, 9, 59, False)])
+def test_a_run_that_is_finished_says_so(tmp_path, capsys, monkeypatch, stage, step, seconds, done):
+    (tmp_path / "run").mkdir()
+    torch.save({"stage": stage, "step": step, "seconds": seconds}, tmp_path / "run" / "last.pt")
+    stages = '[[stage]]\nname = "a"\nsteps = 5\n[[stage]]\nname = "b"\nsteps = 10\nminutes = 1\n'
+    (config := tmp_path / "run.toml").write_text(f'data = "none"\nrun = "{(tmp_path / "run").as_posix()}"\n{stages}')
+    went_on = []
+    monkeypatch.setattr("vs_slomo.training.loop.train", lambda *_, **options: went_on.append(options))
+    assert main(["train", str(config), "--resume"]) == 0
+    assert (went_on == []) == done
+    assert ("is finished" in capsys.readouterr().out) == done

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, CycloptsPanel, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from vs_slomo.errors import ArgumentError, SlomoError
 
@@ -24,12 +25,27 @@ from .script import script
 from .train import train
 from .weights import app as weights
 
+if TYPE_CHECKING:
+    from rich.panel import Panel
+
+
+def box(error: CycloptsError) -> Panel:
+    """Return what is wrong with a call, in a box."""
+    said: object = error
+    if isinstance(error, MissingArgumentError) and error.argument:
+        said = f"{error.keyword} needs a value." if error.keyword else f"{error.argument.name} is missing."
+    elif isinstance(error, UnusedCliTokensError):
+        said = f"Too many arguments: {shlex.join(error.unused_tokens or ())}."
+    return CycloptsPanel(f"{said}\nSee {' '.join(('vs-slomo', *(error.command_chain or ()), '--help'))}.")
+
+
 app = App(
     name="vs-slomo",
     help="Slow motion and higher frame rates by Super SloMo.\n\nvs-slomo COMMAND --help shows a command's options.",
     help_format="plaintext",
     version=lambda: f"vs-slomo {version('vs-slomo')}",
     default_parameter=Parameter(allow_repeating=True),  # the last one counts
+    error_formatter=box,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
@@ -100,8 +116,21 @@ def in_options(error: SlomoError, tokens: Sequence[str]) -> str:
         for argument in command.assemble_argument_collection()
         if argument.name.startswith("--")
     }
-    name = "fps" if error.name in ("fps_num", "fps_den", "fps_num/fps_den") else error.name
-    got = {None: "missing", True: "given"}.get(error.got) if isinstance(error.got, bool | None) else None
-    allowed = re.sub(r"\bNone(,| or)( one of)? ", "", error.allowed)
-    allowed = re.sub(r"fps_num( and |/)fps_den|fps_num", "--fps", allowed)
-    return f"{options.get(name, name)}: {got or f'got {error.got!r}'}, allowed: {allowed}"
+    name, got, allowed = error.name, error.got, error.allowed
+    if name in ("fps_num", "fps_den", "fps_num/fps_den"):
+        name = "fps"
+    elif name == "dedupe" and isinstance(got, float):
+        name = "dedupe_threshold"
+    option = options.get(name, name)
+    if name == "span" and not any(token.startswith("--range") for token in tokens):
+        option = "--start/--end"
+    said = {None: "missing", True: "given"}.get(got) if isinstance(got, bool | None) else None
+    for python, command_line in (
+        (r"\bNone(,| or,?)( one of)? ", ""),
+        (r"fps_num( and |/)fps_den|fps_num", "--fps"),
+        (r"\bTrue or (?=a threshold)", ""),
+        (r"\(left, top, right, bottom\)", "left,top,right,bottom"),
+    ):
+        allowed = re.sub(python, command_line, allowed)
+    allowed = re.sub(r"(?<=\bwith )\w+", lambda word: options.get(word[0], word[0]), allowed)
+    return f"{option}: {said or f'got {got!r}'}, allowed: {allowed}"

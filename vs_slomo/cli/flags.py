@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, make_dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Group, Parameter, Token, validators
+from cyclopts import ArgumentCollection, Group, Parameter, Token
 
 from vs_slomo.filters.record import CURVE, MOVING, RECORD, CurveOptions, RateOptions, SlomoOptions
 from vs_slomo.timing.positions import read_number, read_rate
@@ -17,7 +17,16 @@ ENCODING = Group("Encoding", sort_key=3)
 INTERPOLATION = Group("Interpolation", sort_key=2)
 RETIMING = Group("Speed curve", sort_key=1)
 RATE = Group("Frame rate", sort_key=0)
-ONE_RATE = Group("One rate", show=False, validator=validators.mutually_exclusive)
+
+
+def exclusive(arguments: ArgumentCollection) -> None:
+    """Accept one of a group."""
+    given = [argument.name for argument in arguments if argument.tokens]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} exclude each other")
+
+
+ONE_RATE = Group("", show=False, validator=exclusive)
 
 Convert = Callable[[Any, Sequence[Token]], Any]
 

@@ -49,6 +49,12 @@ class Part(Flags):
         str | None, Parameter(converter=MOMENT, metavar="B", help="Where to stop: frame 250, 4s, or 0:02:00")
     ] = None
     source: Source = None
+    progressive: Annotated[
+        bool | None, Parameter(negative=(), help="Take frames that are flagged interlaced as they are, as of films")
+    ] = None
+    deinterlace: Annotated[
+        bool | None, Parameter(negative=(), help="Make whole frames of interlaced ones (needs vapoursynth-bwdif)")
+    ] = None
     codec: Annotated[
         str | None,
         Parameter(

@@ -16,8 +16,9 @@ class Bar:
     """
 
     def __init__(self, unit: str = "frames") -> None:
-        self.unit, self.began = unit, 0.0
+        self.unit = unit
         self.progress: Progress | None = None
+        self.began, self.first = 0.0, 0
 
     def __enter__(self) -> Self:
         return self
@@ -25,16 +26,16 @@ class Bar:
     def __call__(self, done: int, total: int | None) -> None:
         """Show that `done` of `total` frames or bytes are done; a total of None is not known."""
         if self.progress is None:
-            self.began = time.monotonic()
+            self.began, self.first = time.monotonic(), done  # what came before took an unknown time
             self.progress = shown()
-            self.progress.add_task("", text="")
-        rate = done / max(time.monotonic() - self.began, 1e-3)
+            self.progress.add_task("", total=total, text="")
+        rate = (done - self.first) / max(time.monotonic() - self.began, 1e-3)
         if self.unit == "frames":
             text = f"{done}/{total} frames, {rate:.1f} fps"
         else:
             of = f" of {total / 1e6:.1f}" if total else ""
             text = f"{done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s"
-        self.progress.update(self.progress.task_ids[0], completed=done, total=total, text=text)
+        self.progress.update(self.progress.task_ids[0], completed=done, text=text)
 
     def __exit__(self, *_: object) -> None:
         if self.progress is not None:

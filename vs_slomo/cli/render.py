@@ -50,6 +50,24 @@ class Encoding(Flags):
             help="Copy the sound, stretch it as far as the picture, or drop it (default: copy, in slow motion stretch)",
         ),
     ] = None
+    tracks: Annotated[
+        str | None,
+        Parameter(
+            group=ENCODING,
+            metavar="A,B",
+            help="What to keep besides the picture: all (default), none, or some of audio, subtitles, chapters, "
+            "attachments, cover, tags",
+        ),
+    ] = None
+    subtitles: Annotated[bool | None, Parameter(group=ENCODING, help="Keep the subtitles (default: yes)")] = None
+    audio_track: Annotated[
+        str | None,
+        Parameter(
+            group=ENCODING,
+            metavar="N",
+            help="Which sound tracks to keep, by number from 1 or by language: 2, deu, or 1,eng (default: all)",
+        ),
+    ] = None
     overwrite: Annotated[bool, OVERWRITE, Parameter(group=ENCODING)] = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Unpack
 
 import vapoursynth as vs
@@ -13,14 +13,17 @@ from vs_slomo.clips import cuts, duplicates, formats
 from vs_slomo.engine.engine import Settings, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
 
-from .record import MOVING, MovingOptions, check, check_switch
+from .entry import check_switch
+from .record import MOVING, MovingOptions, check
 
 __all__ = ["Options", "check", "check_options", "check_switch"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every function that moves frames can be told: checked, nothing loaded yet.
+    """What the making of frames needs to know: checked, nothing loaded yet.
+
+    A field with an option's name has the option's value; `check_options` computes the others.
 
     sc_threshold: None without cut detection. sc_clip: where cuts are detected, in place of the clip itself.
     dedupe: the threshold, or None. max_gap: see `duplicates.place`. borders: bars, "auto" or None.
@@ -48,10 +51,6 @@ class Options:
                 "sc_clip", f"{self.sc_clip.num_frames} frames", f"as many as the clip, {clip.num_frames}"
             )
         return cuts.detect(clip if self.sc_clip is None else self.sc_clip, self.sc_threshold)
-
-
-AS_TOLD = ("sc_clip", "sc_action", "max_gap", "matrix", "range")
-"""The options that `Options` holds as they were checked."""
 
 
 def check_options(size: tuple[int, int], function: str = "check_options", **given: Unpack[MovingOptions]) -> Options:
@@ -84,13 +83,13 @@ def check_options(size: tuple[int, int], function: str = "check_options", **give
         raise ArgumentError("curved", curved, "not together with dedupe, whose pictures come at uneven times")
     if curved and num_streams not in (None, 1):
         raise ArgumentError("num_streams", num_streams, "None or 1 with curved, whose pairs need each other's flow")
-    told["matrix"] = formats.check_matrix(told["matrix"])
-    return Options(
-        settings=settings,
-        sc_threshold=told["sc_threshold"] if told["sc"] else None,
-        dedupe=duplicates.THRESHOLD if dedupe is True else dedupe,
-        borders=borders_of.check(told["borders"]),
-        curved=curved,
-        streams=num_streams or (1 if device == "cpu" or curved else 2),
-        **{name: told[name] for name in AS_TOLD},
-    )
+    told |= {
+        "sc_threshold": told["sc_threshold"] if told["sc"] else None,
+        "dedupe": duplicates.THRESHOLD if dedupe is True else dedupe,
+        "borders": borders_of.check(told["borders"]),
+        "curved": curved,
+        "matrix": formats.check_matrix(told["matrix"]),
+    }
+    streams = num_streams or (1 if device == "cpu" or curved else 2)
+    as_told = {field.name: told[field.name] for field in fields(Options) if field.name in told}
+    return Options(settings=settings, streams=streams, **as_told)

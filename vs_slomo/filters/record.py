@@ -9,15 +9,13 @@ To add an option, add an entry here and a keyword to `slomo`. Nothing here loads
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
-from numbers import Integral, Real
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 
-from vs_slomo.errors import ArgumentError
 from vs_slomo.timing.positions import Factor, parse_multi
 from vs_slomo.weights import FLOWS, SCALES, FlowName
+
+from .entry import Option, integer, number, one_of, optional, repeats, switch
 
 if TYPE_CHECKING:
     import vapoursynth as vs
@@ -38,105 +36,6 @@ SC_THRESHOLD = 0.37
 """See `clips.cuts.THRESHOLD`."""
 MAX_GAP = 5
 """See `clips.duplicates.MAX_GAP`."""
-
-Check = Callable[[Any], Any]
-"""From a value to the value as it is used; raises ValueError or TypeError where it is not allowed."""
-
-
-# --- checks -----------------------------------------------------------------------------------------------
-
-
-def as_it_is(value: object) -> object:
-    """Accept anything: the value is checked where it is used."""
-    return value
-
-
-def integer(low: int, high: int | None = None, step: int = 1) -> Check:
-    """Accept integers from low to high, numpy's too; True is not a number."""
-
-    def check(value: object) -> int:
-        if not isinstance(value, Integral) or isinstance(value, bool):
-            raise TypeError
-        number = int(value)
-        if number < low or (high is not None and number > high) or (number - low) % step:
-            raise ValueError
-        return number
-
-    return check
-
-
-def number(accept: Callable[[float], bool]) -> Check:
-    """Accept the numbers that `accept` accepts, numpy's and fractions too; True is not a number."""
-
-    def check(value: object) -> float | Fraction:
-        if not isinstance(value, Real) or isinstance(value, bool):
-            raise TypeError
-        if not accept(float(value)):
-            raise ValueError
-        return value if isinstance(value, Fraction) else float(value)
-
-    return check
-
-
-def one_of(*values: object) -> Check:
-    """Accept these values; True is not the number 1, neither Python's nor numpy's."""
-
-    def check(value: object) -> object:
-        if type(value).__name__ in ("bool", "bool_"):
-            raise TypeError
-        return values[values.index(value)]
-
-    return check
-
-
-def switch(value: object) -> bool:
-    """Accept True and False: "no" would count as yes."""
-    if value not in (True, False):
-        raise ValueError
-    return bool(value)
-
-
-def optional(check: Check) -> Check:
-    """Accept None, and what `check` accepts."""
-    return lambda value: None if value is None else check(value)
-
-
-def repeats(value: object) -> float | None:
-    """Accept None and False, True, or a threshold: True stays True, as the threshold stands with the detector."""
-    if value is None or value is False:
-        return None
-    return True if value is True else number(lambda x: 0 < x <= 1)(value)
-
-
-# --- entries ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """What is known of an option besides its name and type.
-
-    help: one line, in Markdown. allowed: completes "got X, allowed: ". none: what None stands for.
-    flag: the command's name for it; "" follows from the option's name, and None says that the command has no such flag.
-    metavar: what stands for its value in the command's help. command: the command's help, where it reads otherwise.
-    """
-
-    default: object = None
-    help: str
-    allowed: str = ""
-    check: Check = as_it_is
-    none: str = ""
-    flag: str | None = ""
-    metavar: str | None = None
-    command: str = ""
-
-    def checked(self, name: str, value: object) -> Any:
-        """Return the value as it is used. Raises ArgumentError."""
-        try:
-            return self.check(value)
-        except ArgumentError:
-            raise
-        except (TypeError, ValueError):
-            raise ArgumentError(name, value, self.allowed) from None
 
 
 class RateOptions(TypedDict, total=False):
@@ -184,7 +83,6 @@ class RateOptions(TypedDict, total=False):
             help="Keep the rate: the clip gets longer instead of smoother",
             allowed="True or False",
             check=switch,
-            command="Keep the rate, so that the video lasts longer instead of being smoother",
         ),
     ]
 
@@ -222,12 +120,7 @@ class MovingOptions(TypedDict, total=False):
         ),
     ]
     device: Annotated[
-        str | None,
-        Option(
-            help="`cuda`, `cuda:1`, `xpu`, `mps` or `cpu`",
-            none="the first there is",
-            metavar="NAME",
-        ),
+        str | None, Option(help="`cuda`, `cuda:1`, `xpu`, `mps` or `cpu`", none="the first there is", metavar="NAME")
     ]
     precision: Annotated[
         Precision | None,
@@ -317,7 +210,6 @@ class MovingOptions(TypedDict, total=False):
             allowed="True or False",
             check=optional(switch),
             none="`True`, but not with `dedupe`",
-            command="Follow motion that speeds up, slows down or turns",
         ),
     ]
     num_streams: Annotated[
@@ -327,7 +219,6 @@ class MovingOptions(TypedDict, total=False):
             allowed="None or an integer from 1 to 64",
             check=optional(integer(1, 64)),
             none="1, and 2 on a GPU without `curved`",
-            command="How many new frames to work on at once; more than 1 only with --no-curved",
             metavar="N",
         ),
     ]
@@ -377,7 +268,6 @@ class CurveOptions(TypedDict, total=False):
             help="What the curve's times count: `seconds`, or `frames` of input and output",
             allowed=" or ".join(map(repr, get_args(Unit))),
             check=one_of(*get_args(Unit)),
-            command="What the times of --curve count",
         ),
     ]
     length: Annotated[
@@ -444,11 +334,6 @@ RECORD = SLOMO | CURVE | VIEW
 def check(names: Iterable[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return these options' values as they are used; those not given are the defaults. Raises ArgumentError."""
     return {name: RECORD[name].checked(name, given.get(name, RECORD[name].default)) for name in names}
-
-
-def check_switch(name: str, value: object) -> None:
-    """Raise ArgumentError for what is neither True nor False."""
-    Option(help="", allowed="True or False", check=switch).checked(name, value)
 
 
 def table() -> str:

@@ -86,7 +86,8 @@ def slomo(
     tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
         where memory does not hold the whole picture.
     sc: detect scene cuts, and do not interpolate across them. Frames that have the properties `_SceneChangeNext` and
-        `_SceneChangePrev` decide by them, others by `cuts.detect` with sc_threshold, from 0 to 1.
+        `_SceneChangePrev` decide by them, others by `cuts.detect`.
+    sc_threshold: how different two frames must be to count as a cut, from 0 to 1.
     sc_action: what to show across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
     sc_clip: detect scene cuts in this clip instead; it is as long, and its properties or pictures decide.
     dedupe: replace frames that repeat the one before by new ones: True, or a threshold in (0, 1] (see
