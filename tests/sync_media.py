@@ -25,7 +25,11 @@ CODECS = {
     "flv": ("libx264", "libmp3lame"),
 }
 """By container: what is in it."""
-SPEED = {"libx264": ("-preset", "ultrafast", "-bf", 2), "mpeg2video": ("-q:v", 3, "-bf", 2), "libvpx": ("-deadline", "realtime", "-b:v", "400k")}  # fmt: skip
+SPEED = {
+    "libx264": ("-preset", "ultrafast", "-bf", 2),
+    "mpeg2video": ("-q:v", 3, "-bf", 2),
+    "libvpx": ("-deadline", "realtime", "-b:v", "400k"),
+}
 
 
 def flashing(path: Path, *, late: float = 0.0, seconds: float = 3.2, options=()) -> Path:

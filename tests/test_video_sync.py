@@ -62,7 +62,9 @@ def test_into_any_container(films, tmp_path, shifting_model, ending, late, way):
 
 def test_what_is_heard_before_the_first_picture_is_kept(films, tmp_path, shifting_model):
     for slow_motion, lead in ((False, 0.48), (True, 0.96)):
-        path = render(films("ts", 0.48), tmp_path / f"{slow_motion}.mkv", multi=2, slow_motion=slow_motion, model=shifting_model)
+        path = render(
+            films("ts", 0.48), tmp_path / f"{slow_motion}.mkv", multi=2, slow_motion=slow_motion, model=shifting_model
+        )
         assert float(probe(path).start) == pytest.approx(lead, abs=0.06)
 
 
@@ -71,8 +73,7 @@ def test_joined_recordings(films, tmp_path, shifting_model, way):
     """Each begins its clock anew."""
     one = films("ts").read_bytes()
     (path := tmp_path / "joined.ts").write_bytes(one + one + films("ts", 0.48).read_bytes())
-    file = probe(path)
-    assert (len(file.offsets), file.variable) == (3, False)
+    assert len(probe(path).offsets) == 3
     made = check(path, tmp_path / "x.mkv", shifting_model, **WAYS[way])
     assert len(flashes(made)) == 9
 
@@ -80,7 +81,9 @@ def test_joined_recordings(films, tmp_path, shifting_model, way):
 def test_a_clock_that_wraps(films, tmp_path, shifting_model):
     """MPEG-TS counts to 2^33 ticks of 1/90000 s, and begins at 0 again."""
     wrap = 2**33 / 90000 - 1.5
-    media.run("-i", films("ts"), "-map", 0, "-c", "copy", "-output_ts_offset", f"{wrap:.3f}", path := tmp_path / "wrap.ts")
+    media.run(
+        "-i", films("ts"), "-map", 0, "-c", "copy", "-output_ts_offset", f"{wrap:.3f}", path := tmp_path / "wrap.ts"
+    )
     assert not probe(path).variable
     check(path, tmp_path / "x.mkv", shifting_model, multi=2)
 
@@ -88,7 +91,9 @@ def test_a_clock_that_wraps(films, tmp_path, shifting_model):
 @pytest.mark.slow
 def test_hls(films, tmp_path, shifting_model):
     (tmp_path / "hls").mkdir()
-    media.run("-i", films("ts", 0.48), "-c", "copy", "-hls_time", 1, "-hls_list_size", 0, path := tmp_path / "hls" / "x.m3u8")
+    media.run(
+        "-i", films("ts", 0.48), "-c", "copy", "-hls_time", 1, "-hls_list_size", 0, path := tmp_path / "hls" / "x.m3u8"
+    )
     check(path, tmp_path / "x.mkv", shifting_model, multi=2)
 
 

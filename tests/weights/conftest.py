@@ -18,7 +18,10 @@ def home(tmp_path, monkeypatch):
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """Serves `content`; `plan` says how: cut it off, refuse ranges, answer with a status, change the version."""
+    """Serves `content`; `plan` says how: cut it off, refuse ranges, answer with a status, change the version.
+
+    careless: send a range of any version. to: lead to these addresses first.
+    """
 
     daemon_threads = True
 
@@ -38,11 +41,16 @@ class Page(http.server.BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         server.asked.append(asked)
         if status := plan.get("status"):
-            self.send_error(status)
+            self.send_error(status, plan.get("reason"))
+            return
+        if plan.get("to"):
+            self.send_response(302)
+            self.send_header("Location", plan["to"].pop(0))
+            self.end_headers()
             return
         etag = plan.get("etag", '"v1"')
         start = 0
-        if asked and not plan.get("no_ranges") and self.headers["If-Range"] == etag:
+        if asked and not plan.get("no_ranges") and (plan.get("careless") or self.headers["If-Range"] == etag):
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
             if start >= len(server.content):
                 self.send_error(416)
@@ -52,7 +60,10 @@ class Page(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {shown}-{len(server.content) - 1}/{len(server.content)}")
         else:
             self.send_response(200)
-        self.send_header("ETag", etag)
+        if etag:
+            self.send_header("ETag", etag)
+        for key, value in plan.get("headers", {}).items():
+            self.send_header(key, value)
         body = server.content[start:]
         if not plan.get("no_length"):
             self.send_header("Content-Length", str(len(body)))

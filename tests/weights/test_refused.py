@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vs_slomo import weights
 from vs_slomo.errors import WeightsError
+from vs_slomo.weights import files
 
 from .modelfiles import NAN, cut, page, public, saved, spoil, spoil_public
 
@@ -186,3 +188,35 @@ def test_a_lying_zip_record(tmp_path):
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="is truncated or damaged"):
         weights.load(path)
+
+
+@pytest.mark.parametrize("layout", ["own", "zip", "legacy"])
+def test_a_file_that_is_cut_while_it_is_read(tmp_path, layout, monkeypatch):
+    """It is never mapped: a mapped file that shrinks ends the process."""
+    path = tmp_path / "m"
+    saved(path) if layout == "own" else public(path, zipped=layout == "zip")
+    check = files._check_shapes
+
+    def shrink_then_check(*arguments):
+        os.truncate(path, path.stat().st_size // 3)
+        check(*arguments)
+
+    monkeypatch.setattr(files, "_check_shapes", shrink_then_check)
+    with pytest.raises(WeightsError, match="is truncated or damaged"):
+        weights.load(path)
+
+
+def test_more_weights_than_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "DATA", 1000)
+    with pytest.raises(WeightsError, match=r"has 0\.0 GB of weights: at most 0\.0"):
+        weights.read_info(saved(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("field", ["fusion", "flow", "name", "scale", "width", "mean", "training", "levels"])
+def test_messages_are_short_and_printable(tmp_path, field):
+    for value in ("9" * 100_000, "\x1b[2J" * 9, "[" * 100_000):
+        path = spoil(tmp_path / "m", lambda t, m, value=value: m.update({field: value}))
+        with pytest.raises(WeightsError) as caught:
+            weights.load(path)
+        assert len(str(caught.value)) < 1000
+        assert str(caught.value).isprintable()

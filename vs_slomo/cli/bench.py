@@ -40,6 +40,9 @@ def bench(
     """
     from vs_slomo.filters.options import check_options
     from vs_slomo.measure import bench as measure
+    from vs_slomo.measure.plots import costs_svg
+    from vs_slomo.measure.start import time_start
+    from vs_slomo.outputs import check_output, write_text
 
     matched = re.fullmatch(r"(\d+)x(\d+)", size)
     width, height = (int(matched[1]), int(matched[2])) if matched else (0, 0)
@@ -53,15 +56,17 @@ def bench(
     ):
         if value not in allowed:
             raise ArgumentError(name, value, f"an integer from {allowed[0]} to {allowed[-1]}")
-    if plot and not (plot.suffix == ".svg" and plot.parent.is_dir()):
-        raise ArgumentError("plot", str(plot), "a file that ends in .svg, in a folder that is there")
+    if plot:
+        if not (plot.suffix == ".svg" and plot.parent.is_dir()):
+            raise ArgumentError("plot", str(plot), "a file that ends in .svg, in a folder that is there")
+        check_output(plot, overwrite=True, name="plot")
     settings = check_options((width, height), **(networks or Networks()).given()).settings
     result = measure.measure(settings, (width, height), multi, rounds=rounds, plain=not no_reference)
     starts = {}
     if not no_start:
-        starts = {name: measure.start(settings, (width, height), chosen=name == "later") for name in ("first", "later")}
+        starts = {name: time_start(settings, (width, height), chosen=name == "later") for name in ("first", "later")}
     swept = {}
     if plot:
         swept = measure.sweep(settings, rounds=rounds, largest=largest)
-        measure.plot(swept, plot, f"{result.model}, width {result.width}, scale {result.scale:g}")
-    print(measure.as_json(result, starts, swept) if json else measure.as_text(result, starts))
+        write_text(plot, costs_svg(swept, f"{result.model}, width {result.width}, scale {result.scale:g}"), name="plot")
+    print(measure.bench_json(result, starts, swept) if json else measure.bench_text(result, starts))

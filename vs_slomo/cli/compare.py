@@ -36,8 +36,8 @@ def compare(
 
     vs-slomo compare input.mp4 --range 100:113
     """
-    from vs_slomo.measure.compare import as_text
     from vs_slomo.measure.compare import compare as make
+    from vs_slomo.measure.compare import means_text
 
     file = output or f"{Path(input).stem}.compare.html"
     with Bar() as bar:
@@ -52,5 +52,5 @@ def compare(
             progress=bar,
             **(compared or Compared()).options(networks),
         )
-    print(as_text(result))
+    print(means_text(result))
     print(file)

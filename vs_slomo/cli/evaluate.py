@@ -25,7 +25,7 @@ class Compared(Flags):
     ] = None
 
     def options(self, networks: Networks | None) -> dict[str, Any]:
-        """Return what `measure.evaluate.methods` takes."""
+        """Return what `measure.methods.methods` takes."""
         names = None if self.methods is None else self.methods.split(",")
         return {"names": names} | (networks or Networks()).given()
 
@@ -53,23 +53,27 @@ def evaluate(
 
     vs-slomo evaluate clips --methods slomo-unet,flow,blend -o results
     """
-    from vs_slomo.measure import evaluate as measure
+    from vs_slomo.measure.cases import find_cases
+    from vs_slomo.measure.methods import methods, model_line
+    from vs_slomo.measure.report import WorstCases, table, table_text, write_report
+    from vs_slomo.measure.scores import evaluate as measure
 
     options = (compared or Compared()).options(networks)
-    chosen = measure.methods(**options, sc=False)
-    found = measure.find_cases(folder, stride=stride, cases=cases, max_size=max_size)
+    chosen = methods(**options, sc=False)
+    found = find_cases(folder, stride=stride, cases=cases, max_size=max_size)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-    scores = measure.evaluate(
+    worst = WorstCases(pictures)
+    scores = measure(
         found,
         chosen,
-        worst=output,
-        pictures=pictures,
+        watch=None if output is None else worst,
         progress=lambda case: print(case, file=sys.stderr, flush=True),
     )
     about: dict[str, object] = {"folder": folder, "stride": stride, "cases": cases, "max_size": max_size}
-    about["model"] = measure.model_line(**options)
+    about["model"] = model_line(**options)
     if output is not None:
-        measure.write(scores, output, about)
+        write_report(scores, output, about)
+        worst.write(output)
     print(about["model"])
-    print(measure.as_text(measure.table(scores)))
+    print(table_text(table(scores)))

@@ -33,15 +33,14 @@ from vs_slomo.engine.engine import dis_flow
 from vs_slomo.errors import ArgumentError, SourceError
 from vs_slomo.model.superslomo import acceleration
 
+from .pictures import PICTURES, Image, read_picture
 from .scenes import Scenes, random_scenes
 
 log = logging.getLogger(__name__)
 
-Image = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m2ts", ".mpg", ".mpeg", ".m4v", ".y4m"}
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 SPANS = (2, 2, 2, 3, 4, 4, 5, 6, 8)
 """How far apart a window's frames are: drawn from these, so that t is not only 1/2."""
@@ -94,10 +93,7 @@ def read_frames(path: Path) -> Iterator[Image]:
     """Yield the frames of a clip, (H, W, 3) uint8 RGB."""
     if path.is_dir():
         for picture in sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES):
-            image = cv2.imread(str(picture), cv2.IMREAD_COLOR)
-            if image is None:
-                raise SourceError(f"{picture}: not a picture that OpenCV can read")
-            yield image[..., ::-1]
+            yield read_picture(picture)
         return
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
@@ -379,11 +375,7 @@ def texture_bank(cache: Path, photos: str, seed: int, count: int = 96, size: int
     cuts = []
     for k in range(count):
         if paths and k % 2:
-            path = paths[rng.integers(len(paths))]
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if image is None:
-                raise SourceError(f"{path}: not a picture that OpenCV can read")
-            image = shrink(image[..., ::-1], 960)
+            image = shrink(read_picture(paths[rng.integers(len(paths))]), 960)
         else:
             frames = np.load(cache / f"{names[rng.integers(len(names))]}.npy", mmap_mode="r")
             image = frames[rng.integers(len(frames))]

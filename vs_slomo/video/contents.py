@@ -201,7 +201,7 @@ def _with_packets(container: InputContainer, about: Contents, errors: Callable[[
         broken, corrupt = [str(error)], True
     rate = film.guessed_rate or film.base_rate or film.average_rate
     step = round(1 / (seconds_per_tick(rate) * base)) if rate else round(1 / (25 * base))
-    pictures, offsets = _in_order(_timed(rows, step), base, sounds)
+    pictures, offsets = _in_order(_timed(rows, step, guessed=about.format in NO_PTS), base, sounds)
     first = [sound.begin[0] for sound in sounds.values() if 0 in sound.begin]
     ends = [end + offsets[min(part, len(offsets) - 1)] for sound in sounds.values() for part, end in sound.end.items()]
     sar = film.sample_aspect_ratio or film.codec_context.sample_aspect_ratio
@@ -241,24 +241,39 @@ def _hear(sound: Sound, packet: Any, part: int) -> None:
     sound.end[part] = Fraction((time + (packet.duration or 0)) * base.numerator, base.denominator)
 
 
+NO_PTS = ("avi",)
+"""Formats without times of presentation."""
 Row = tuple[int, int | None, int | None, bool]
 """Part, time of presentation, time of decoding, whether it is shown."""
 
 
-def _timed(rows: list[Row], step: int) -> list[tuple[int, int, bool]]:
-    """Return part, time and whether it is shown, of the packets that have a time; step: ticks from frame to frame.
+def _timed(rows: list[Row], step: int, *, guessed: bool) -> list[tuple[int, int, bool]]:
+    """Return part, time and whether it is shown, of the packets that have a time.
+
+    step: ticks from frame to frame. guessed: whether times of presentation are none that stand in the file.
 
     AVI and raw streams have no times of presentation, or none at all: the decoding times are as far apart, but early.
     A few packets without a time are second fields, or parts of a picture.
     """
     known = [(part, pts, shown) for part, pts, _, shown in rows if pts is not None]
-    if known and len(known) >= 0.4 * len(rows):
+    if not guessed and known and len(known) >= 0.4 * len(rows):
         return known
     decoded = [(part, dts, shown) for part, _, dts, shown in rows if dts is not None]
     if decoded:
         early = decoded[0][1]
         return [(part, dts - early, shown) for part, dts, shown in decoded]
     return [(part, n * step, shown) for n, (part, _, _, shown) in enumerate(rows)]
+
+
+OVERLAP = Fraction(15, 100)
+"""Seconds of sound that may be lost where two recordings are joined."""
+
+
+def _overlap(sounds: Mapping[int, Sound], part: int, before: Fraction, offset: Fraction) -> Fraction:
+    """Return for how long the sound of a part, moved by `offset`, begins before that of the part before it ends."""
+    ends = [sound.end[part - 1] + before for sound in sounds.values() if part - 1 in sound.end]
+    begins = [sound.begin[part] + offset for sound in sounds.values() if part in sound.begin]
+    return max(ends) - min(begins) if ends and begins else Fraction(0)
 
 
 def _in_order(
@@ -276,6 +291,9 @@ def _in_order(
         if len(here) and len(before):
             step = int(np.median(np.diff(before))) if len(before) > 1 else 1
             offset = (int(before[-1]) + step - int(here[0])) * base
+            overlap = _overlap(sounds, part, offsets[-1], offset)
+            if overlap > OVERLAP:  # then the picture waits for the sound, whole frames
+                offset += -int(-overlap // (step * base)) * step * base
         else:  # a part without a picture: the sound goes on
             ends = [sound.end[part - 1] for sound in sounds.values() if part - 1 in sound.end]
             begins = [sound.begin[part] for sound in sounds.values() if part in sound.begin]

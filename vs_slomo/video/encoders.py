@@ -152,7 +152,8 @@ class Encoder:
     quality: the option for constant quality, and more that go with it; {} is the number. range: its numbers.
     default: the number where none is asked for. preset: the option for speed.
     rgb: whether RGB stays RGB. alpha: whether it keeps transparency. upload: frames go to the device by a filter.
-    filters: what prepares the picture. flags: options in any case. hdr: how it is told of HDR10's metadata.
+    formats: a pattern of the pixel formats that are chosen from those it takes. filters: what prepares the picture.
+    flags: options in any case. hdr: how it is told of HDR10's metadata.
     """
 
     quality: tuple[str, ...] = ("-crf", "{}")
@@ -162,6 +163,7 @@ class Encoder:
     rgb: bool = False
     alpha: bool = False
     upload: bool = False
+    formats: str = ".*"
     filters: str = ""
     flags: tuple[str, ...] = ()
     hdr: Hdr | None = None
@@ -179,7 +181,7 @@ ENCODERS: dict[str, Encoder] = {
     "libx265": Encoder(**X26X, hdr=Hdr("-x265-params", "master-display", "max-cll")),  # type: ignore[arg-type]
     "libsvtav1": Encoder(hdr=Hdr("-svtav1-params", "mastering-display", "content-light", (1, 1))),
     "libaom-av1": Encoder(quality=("-crf", "{}", "-b:v", "0"), preset="-cpu-used"),
-    "libvpx.*": Encoder(quality=("-crf", "{}", "-b:v", "0"), preset="-cpu-used", alpha=True),
+    "libvpx.*": Encoder(quality=("-crf", "{}", "-b:v", "0"), preset="-cpu-used", alpha=True, formats="yuva420p|[^a]*"),
     "librav1e": Encoder(quality=("-qp", "{}"), range=(0, 255), preset="-speed"),
     ".*_nvenc": Encoder(quality=("-rc", "vbr", "-cq", "{}", "-b:v", "0"), range=(0, 51)),
     ".*_qsv": Encoder(quality=("-global_quality", "{}"), range=(1, 51)),
@@ -191,7 +193,7 @@ ENCODERS: dict[str, Encoder] = {
     "(ffvhuff|huffyuv|bmp|dpx|exr|zmbv)": Encoder(quality=(), preset="", rgb=True),
     "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, filters=LOCAL_PALETTES),
     "libwebp.*": Encoder(quality=("-quality", "{}"), range=(0, 100), rgb=True, alpha=True),
-    "wrapped_avframe": Encoder(quality=(), preset=""),
+    "wrapped_avframe": Encoder(quality=(), preset="", formats=r"gray(8|9|1\d)?(le)?|yuv4(20|22|44)p.*|yuv411p"),
     "(mpeg2video|mpeg4|mpeg1video|mjpeg|msmpeg4.*|wmv.*|flv|h263p?)": Encoder(**vars(SCALE) | {"default": 2}),
     "libtheora": Encoder(quality=("-q:v", "{}"), range=(0, 10), default=8, preset=""),
 }

@@ -33,12 +33,13 @@ LOOK = 0.2
 class Alpha:
     """What becomes of frames' transparency. bits: as it is written, or 0 where it is left out.
 
-    lost: whether a frame had some that was left out.
+    lost: whether a frame had some that was left out. told: whether that was said.
     """
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self.lost = False
+        self.told = False
 
     def plane(self, frame: vs.VideoFrame) -> bytes:
         """Return a frame's plane of transparency, opaque where it has none."""
@@ -46,8 +47,11 @@ class Alpha:
         kind = np.uint8 if self.bits <= 8 else np.uint16
         alpha = frame.props.get("_Alpha")
         if not isinstance(alpha, vs.VideoFrame):
-            return bytes(np.full((frame.height, frame.width), highest, kind).tobytes())
+            return bytes(np.full((frame.height, frame.width), highest, kind).data)
         given = np.asarray(alpha[0])
+        beside = (frame.height - given.shape[0], frame.width - given.shape[1])
+        if any(beside):  # the picture has grown to an even size
+            given = np.pad(given, ((0, beside[0]), (0, beside[1])), mode="edge")
         if alpha.format.sample_type == vs.FLOAT:
             return np.round(np.clip(given, 0, 1) * highest).astype(kind).tobytes()
         bits = alpha.format.bits_per_sample

@@ -88,6 +88,7 @@ def taken_pixels(codec: str) -> dict[str, Pixels]:
     taken = {name: known[name] for name in names if name in known and known[name].format.bits_per_sample < 32}
     if not listed:  # anything goes: y4m has no RGB
         taken = {name: pixels for name, pixels in taken.items() if pixels.format.color_family != vs.RGB}
+    taken = {name: pixels for name, pixels in taken.items() if re.fullmatch(row.formats, name)}
     if "Supported sample" in text or not taken:
         raise ArgumentError("codec", codec, "an encoder that takes planar YUV from memory")
     return taken
@@ -161,10 +162,16 @@ def encodable(clip: vs.VideoNode, codec: str) -> tuple[str, dict[str, Any]]:
     return chosen.name, conversion
 
 
-def even(clip: vs.VideoNode, pixels: Pixels) -> tuple[int, int]:
-    """Return by how many columns and rows a clip must grow for a format that keeps colours more coarsely."""
+def even(clip: vs.VideoNode, pixels: Pixels, codec: str) -> tuple[int, int]:
+    """Return by how many columns and rows a clip must grow for a format that keeps colours more coarsely.
+
+    Gray counts as such where players decode it with colours (H.264).
+    """
     to = pixels.format
-    return -clip.width % (1 << to.subsampling_w), -clip.height % (1 << to.subsampling_h)
+    across, down = to.subsampling_w, to.subsampling_h
+    if to.color_family == vs.GRAY and not encoder_row(encoder_name(codec)).rgb:
+        across, down = 1, 1
+    return -clip.width % (1 << across), -clip.height % (1 << down)
 
 
 def grown(clip: vs.VideoNode, columns: int, rows: int) -> vs.VideoNode:

@@ -26,14 +26,12 @@ from .clock import Input, find_input
 from .contents import Chapter, Contents, Pictures, Stream, read_contents
 from .ffmpeg import ffmpeg, last_lines, run
 from .looks import UPRIGHT, Looks, Orientation, look
-from .rates import average, deviation, prevailing
+from .rates import STEADY, average, deviation, prevailing
 
 __all__ = ["UPRIGHT", "Chapter", "Container", "Orientation", "Stream", "ffmpeg", "last_lines", "probe", "run"]
 
 log = logging.getLogger("vs_slomo")
 
-VARIABLE = 0.25
-"""Frames this far, in frames, from their place at a constant rate make a file variable."""
 CUT_OFF = re.compile("partial file|ended prematurely")
 
 
@@ -111,7 +109,7 @@ class Container:
     @property
     def variable(self) -> bool:
         """Whether the frames are visibly off a constant rate."""
-        return self.rate is not None and self.deviation * float(self.rate) > VARIABLE
+        return self.rate is not None and self.deviation * float(self.rate) > STEADY
 
     @property
     def timecodes(self) -> Timecodes:

@@ -13,6 +13,8 @@ USUAL = tuple(
 ) + tuple(Fraction(rate) for rate in ("120", "240", "10", "12", "15", "20", "12.5", "15000/1001"))
 ROUNDING = 1e-4
 """Seconds by which times are off where a time base is finer than what made them."""
+STEADY = 0.25
+"""Frames no farther than this, in frames, from their places at a constant rate have that rate."""
 NEAR = 0.005
 """Of a rate: as near as this, it is taken for a usual one."""
 FASTEST = 480
@@ -40,7 +42,8 @@ def average(times: NDArray[np.int64], base: Fraction, announced: float) -> Fract
     mean = Fraction(len(times) - 1, int(times[-1] - times[0])) / base
     whole = max(1, round(mean))
     tick = max(float(2 * base), ROUNDING)
-    tolerance = max(tick, spread(times, base, mean) + tick)
+    jitter = spread(times, base, mean)
+    tolerance = max(tick, jitter + tick) if jitter / 2 * mean <= STEADY else tick
     near = [rate for rate in (Fraction(whole), Fraction(whole * 1000, 1001)) if spread(times, base, rate) < tolerance]
     # Few frames fit both; then what the container announces decides.
     return min(near, key=lambda rate: (abs(rate - announced) > 0.01, spread(times, base, rate)), default=mean)

@@ -320,15 +320,17 @@ def prepare(clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, 
     has_alpha = isinstance(first.props.get("_Alpha"), vs.VideoFrame)
     wanted = has_alpha and container_of(output).alpha and encoder_row(name).alpha
     pixels, conversion = choose(clip, codec, alpha=wanted)
+    alpha = Alpha(pixels.alpha)
     if has_alpha and not pixels.alpha and not is_opaque(first.props["_Alpha"]):
+        alpha.told = True
         takes = "x.mov with prores, x.webm with vp9, x.mkv with ffv1, %05d.png and .gif keep it"
         log.warning("transparency is left out: %s does not keep it in %s (%s)", name, output.suffix, takes)
-    if conversion:
-        clip = clip.resize.Bicubic(**conversion)
-    if any(more := even(clip, pixels)):
+    if any(more := even(clip, pixels, codec)):
         said = "%dx%d grows by %d column and %d row, repeated: %s needs even sizes"
         log.warning(said, clip.width, clip.height, *more, name)
         clip = grown(clip, *more)
+    if conversion:
+        clip = clip.resize.Bicubic(**conversion)
     props = clip.get_frame(0).props
     family = pixels.format.color_family
     colours = colour_arguments(props, family)
@@ -337,7 +339,7 @@ def prepare(clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, 
         *(*colours, *picture_filters(name, props), *hdr_arguments(name, props)),
         *(*container_flags(output, name), "-fps_mode", "passthrough"),
     ]
-    return Picture(clip=clip, pixels=pixels, alpha=Alpha(pixels.alpha), before=colours, behind=behind)
+    return Picture(clip=clip, pixels=pixels, alpha=alpha, before=colours, behind=behind)
 
 
 def _run(

@@ -48,7 +48,7 @@ def report(
     output: Path, clip: vs.VideoNode, alpha: Alpha, plan: Plan | None, found: Contents | None, seconds: float
 ) -> None:
     """Log what was made, what goes with it and what does not."""
-    if alpha.lost:
+    if alpha.lost and not alpha.told:
         log.warning("transparency is left out: some frames had it")
     length = float(clip.num_frames / clip.fps)
     size = f", {_size(output)}" if output.is_file() else ""

@@ -22,7 +22,7 @@ from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.weights.files import installed
 
-from .pixels import encodable
+from .pixels import choose, even, grown
 from .probe import Container, probe
 from .source import check_filter, open_file
 
@@ -72,16 +72,12 @@ def graph(
     check_filter(source)
     split_span(span)
     check_without_clip(function, given)
-    opened = open_file(refused(probe(input)), source)
-    clip, file = opened.clip, opened.file
-    name, chosen = repr(str(file.path)), "" if source is None else f", source={source!r}"
-    lines = [f"clip = source({name}{chosen})"]
-    clip, more = _whole_frames(clip, file, progressive=progressive, deinterlace=deinterlace)
-    lines += more
+    file, clip, lines = _opened(input, source, progressive=progressive, deinterlace=deinterlace)
+    name = lines[0].partition("source(")[2].removesuffix(")")
     codes = Timecodes.constant(clip.num_frames, clip.fps)
     if file.variable:
         codes = file.timecodes
-        lines.append(f"codes = source_timecodes({name}{chosen})")
+        lines.append(f"codes = source_timecodes({name})")
     first, last = parse_span(span, codes)
     whole = (first, last) == (0, clip.num_frames)
     if not whole:
@@ -90,27 +86,21 @@ def graph(
     stretch = parse_multi(given.get("multi", 2)) if given.get("slow_motion") else Fraction(1)
     rate = file.prevailing or clip.fps
     if file.variable:
-        given["timecodes"] = codes
-        if function is slomo and "fps_num" not in given:
-            target = rate * parse_multi(given.pop("multi", 2))
-            given |= {"fps_num": target.numerator, "fps_den": target.denominator}
-            given.pop("slow_motion", None)
-            new = float(rate if stretch != 1 else target)
-            says = "%s: variable frame rate, mostly %.6g frames a second; it becomes constant, %.6g"
-            log.info(says, file.path.name, float(rate), new)
-        else:
-            log.info("%s: variable frame rate; every frame is met at its own moment", file.path.name)
+        given = _at_true_times(file, given, codes, rate, slow=stretch != 1)
     clip = function(clip, **given)
     lines.append(f"clip = {function.__name__}({', '.join(['clip', *(f'{n}={literal(x)}' for n, x in given.items())])})")
     if file.variable and stretch != 1:
         clip = clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
         lines.append(f"clip = clip.std.AssumeFPS(fpsnum={rate.numerator}, fpsden={rate.denominator})")
-    _, conversion = encodable(clip, codec)
-    if conversion and "_Alpha" not in clip.get_frame(0).props:
+    pixels, conversion = choose(clip, codec)
+    opaque = "_Alpha" not in clip.get_frame(0).props
+    if conversion and opaque and any(more := even(clip, pixels, codec)):
+        clip = grown(clip, *more)
+        lines += GROWN[0] * bool(more[0]) + GROWN[1] * bool(more[1])
+    if conversion and opaque:
         clip = clip.resize.Bicubic(**conversion)
-        lines.append(
-            f"clip = clip.resize.Bicubic({', '.join(f'{name}={literal(x)}' for name, x in conversion.items())})"
-        )
+        arguments = ", ".join(f"{name}={literal(x)}" for name, x in conversion.items())
+        lines.append(f"clip = clip.resize.Bicubic({arguments})")
     used = sorted({function.__name__, "source", *(["source_timecodes"] if file.variable else [])})
     head = ["import vapoursynth as vs", "", f"from vs_slomo import {', '.join(used)}", ""]
     return Graph(
@@ -121,6 +111,40 @@ def graph(
         duration=None if whole else codes.duration,
         stretch=stretch,
     )
+
+
+def _opened(
+    path: str | os.PathLike[str], source: str | None, *, progressive: bool, deinterlace: bool
+) -> tuple[Container, vs.VideoNode, list[str]]:
+    """Return the file, its clip of progressive frames, and the lines of the script that open it."""
+    opened = open_file(refused(probe(path)), source)
+    chosen = "" if source is None else f", source={source!r}"
+    clip, more = _whole_frames(opened.clip, opened.file, progressive=progressive, deinterlace=deinterlace)
+    return opened.file, clip, [f"clip = source({str(opened.file.path)!r}{chosen})", *more]
+
+
+def _at_true_times(
+    file: Container, given: Mapping[str, Any], codes: Timecodes, rate: Fraction, *, slow: bool
+) -> dict[str, Any]:
+    """Return the arguments that meet each frame of a variable file at its own moment; say what rate it gets."""
+    given = dict(given) | {"timecodes": codes}
+    if "curve" in given or "fps_num" in given:
+        log.info("%s: variable frame rate; every frame is met at its own moment", file.path.name)
+        return given
+    target = rate * parse_multi(given.pop("multi", 2))
+    given |= {"fps_num": target.numerator, "fps_den": target.denominator}
+    given.pop("slow_motion", None)
+    new = float(rate if slow else target)
+    said = "%s: variable frame rate, mostly %.6g frames a second; it becomes constant, %.6g"
+    log.info(said, file.path.name, float(rate), new)
+    return given
+
+
+GROWN = (
+    ["clip = vs.core.std.StackHorizontal([clip, clip.std.Crop(left=clip.width - 1)])"],
+    ["clip = vs.core.std.StackVertical([clip, clip.std.Crop(top=clip.height - 1)])"],
+)
+"""Lines that repeat the last column, and the last row."""
 
 
 def refused(file: Container) -> Container:

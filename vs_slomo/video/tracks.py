@@ -329,7 +329,7 @@ def _sound_arguments(plan: Plan, track: Track, out: int, lasts: Fraction) -> lis
     """Return how a track of sound is encoded: as much slower as the picture, with its pitch kept."""
     stretch = plan.tracks.stretch if plan.tracks.audio == "stretch" else Fraction(1)
     # Silence before a late start gets longer too; that behind the end is for what the filters hold back.
-    steps = ["aresample=async=1:first_pts=0"]
+    steps = ["aresample=async=1:min_hard_comp=0.01:first_pts=0"]
     if stretch != 1:
         steps += ["apad=pad_dur=1", _slower(stretch), f"atrim=end={float(lasts):.6f}"]
     elif not plan.part.whole:

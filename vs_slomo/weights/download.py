@@ -189,12 +189,13 @@ def _download(url: str, part: Path, progress: Progress) -> None:
             start = 0  # another version, or a server that sends all or nothing
         length = response.length
         total = None if length is None else start + length
-        _check_room(part, start, total)
+        _check_room(url, part, start, total)
         _write_note(part, answered)
         with part.open("ab" if start else "wb") as file:
             while chunk := response.read(CHUNK):
                 if file.tell() + len(chunk) > LARGEST:
-                    raise HTTPException(f"the file has more than {LARGEST >> 20} MB")
+                    forget(part)
+                    raise WeightsError(f"{plain(url)}: the file has more than {LARGEST >> 20} MB")
                 file.write(chunk)
                 progress(file.tell(), total)
         if total is not None and part.stat().st_size != total:
@@ -208,14 +209,14 @@ def _start_anew(url: str, part: Path, progress: Progress) -> None:
     _download(url, part, progress)
 
 
-def _check_room(part: Path, start: int, total: int | None) -> None:
-    """Raise HTTPException for a file that is too large for us, or for the disk."""
+def _check_room(url: str, part: Path, start: int, total: int | None) -> None:
+    """Raise WeightsError for a file that is too large for us, or for the disk."""
     if total is not None and total > LARGEST:
-        raise HTTPException(f"the file has {total >> 20} MB: at most {LARGEST >> 20} are taken")
+        raise WeightsError(f"{plain(url)}: the file has {total >> 20} MB: at most {LARGEST >> 20} are taken")
     free = shutil.disk_usage(part.parent).free
     if free < (total or start) - start + MARGIN:
         need = ((total or start) - start + MARGIN) >> 20
-        raise HTTPException(f"{part.parent} has {free >> 20} MB free: {need} are needed")
+        raise WeightsError(f"{plain(url)}: {part.parent} has {free >> 20} MB free: {need} are needed")
 
 
 def _version(url: str, response: HTTPResponse, start: int) -> Version | None:

@@ -19,7 +19,7 @@ from vs_slomo.paths import models_dir
 
 from . import checkpoints, own
 from .info import BUNDLED, WIDTHS, ModelInfo, encode, shapes
-from .stored import DATA, ModelFile, StoredTensor, describe
+from .stored import DATA, ModelFile, StoredTensor, describe, plain
 
 if TYPE_CHECKING:
     import torch
@@ -196,7 +196,7 @@ def _checked_info(file: ModelFile, facts: Mapping[str, Any], tensors: Mapping[st
     try:
         return ModelInfo(**{**facts, "width": width}, dtype=first.storage.dtype, path=file.path)
     except ArgumentError as error:
-        raise WeightsError(f"{file.path}: the metadata are wrong, {error}") from error
+        raise WeightsError(f"{file.path}: the metadata are wrong, {plain(str(error), 400)}") from error
 
 
 def _check_shapes(path: Path, tensors: Mapping[str, StoredTensor], width: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from vs_slomo.errors import WeightsError
 
 from .info import decode
-from .stored import HEADER, Contents, ModelFile, Storage, StoredTensor, contiguous
+from .stored import HEADER, Contents, ModelFile, Storage, StoredTensor, contiguous, plain
 
 DTYPES = {
     "F64": ("float64", 8),
@@ -65,7 +65,7 @@ def _facts(file: ModelFile, metadata: Mapping[str, str]) -> dict[str, Any]:
     except KeyError as error:
         raise WeightsError(f"{file.path}: the metadata lack {error}: download it again") from error
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise WeightsError(f"{file.path}: the metadata are wrong ({error}): download it again") from error
+        raise WeightsError(f"{file.path}: the metadata are wrong ({plain(str(error))}): download it again") from error
 
 
 def _tensor(file: ModelFile, name: str, entry: object, start: int) -> StoredTensor:
