@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Integral, Real
@@ -53,6 +53,15 @@ def one_of(*values: object) -> Check:
         if type(value).__name__ in ("bool", "bool_"):
             raise TypeError
         return values[values.index(value)]
+
+    return check
+
+
+def key_of(registry: Mapping[str, object]) -> Check:
+    """Accept the names that a registry has when it is asked."""
+
+    def check(value: object) -> object:
+        return one_of(*registry)(value)
 
     return check
 

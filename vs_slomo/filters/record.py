@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 from vs_slomo.timing.positions import Factor, parse_multi
 from vs_slomo.weights import FLOWS, SCALES, FlowName
 
-from .entry import Option, integer, number, one_of, optional, repeats, switch
+from .entry import Option, integer, key_of, number, one_of, optional, repeats, switch
 
 if TYPE_CHECKING:
     import vapoursynth as vs
@@ -115,7 +115,7 @@ class MovingOptions(TypedDict, total=False):
         Option(
             help="Flow stage: `unet` (the paper's network) or `dis` (classical flow, refined by the second network)",
             allowed=f"None or one of {', '.join(FLOWS)}",
-            check=optional(one_of(*FLOWS)),
+            check=optional(key_of(FLOWS)),
             none="the model's",
         ),
     ]

@@ -137,7 +137,7 @@ def decode(metadata: Mapping[str, str]) -> dict[str, Any]:
         "last_activation": _json(_short(metadata["last_activation"])),
         # Files older than these fields are as the paper says.
         "levels": int(_short(metadata.get("levels", "1"))),
-        "fusion": metadata.get("fusion", "paper"),
+        "fusion": metadata.get("fusion", fusions.DEFAULT),
     }
 
 
