@@ -10,16 +10,20 @@ import math
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vs_slomo.errors import WeightsError
-from vs_slomo.model import Flows, SuperSloMo, network_input
+from vs_slomo.model import Flows, Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.scenes import Scenes
+from vs_slomo.unet import enlarged
 from vs_slomo.warp import backwarp, resize_field
 
 from .data import FLOW_SCALE, Sample
 
 L1_FLOOR = 0.004
+BANDS = 4
+"""Of a Laplacian pyramid, beside what is left."""
 MSE_FLOOR = 4e-5
 """Added to DIS's errors, of 1, before anything is divided by them: 44 dB need not get better."""
 
@@ -41,6 +45,36 @@ def frame_loss(picture: Tensor, truth: Tensor, error: Tensor) -> Tensor:
     l1 = mean(difference.abs()) / (error[:, 0] + L1_FLOOR)
     mse = mean(difference.square()) / (error[:, 1] + MSE_FLOOR)
     return (l1.log1p() + mse.log1p()) / (2 * math.log(2))
+
+
+def pyramid(picture: Tensor) -> list[Tensor]:
+    """Return what each doubling of a picture's size adds, finest first, and the smallest one, (B, C, h, w) each."""
+    bands = []
+    for _ in range(BANDS):
+        small = F.avg_pool2d(picture, 2)
+        bands.append(picture - enlarged(small))
+        picture = small
+    return [*bands, picture]
+
+
+def detail_loss(picture: Tensor, truth: Tensor, error: Tensor) -> Tensor:
+    """Absolute error of the bands of a Laplacian pyramid as a part of DIS's absolute error, (B,); error: (B, 2).
+
+    Each coarser band counts twice as much a pixel. On a logarithmic scale, as `frame_loss`.
+    """
+    bands = pyramid(picture - truth)  # it is linear
+    total = torch.stack([2**k * mean(band.abs()) for k, band in enumerate(bands)]).sum(0) / len(bands)
+    return (total / (error[:, 0] + L1_FLOOR)).log1p() / math.log(2)
+
+
+def visible_loss(motion: Motion, agrees: Tensor) -> Tensor:
+    """Cross entropy of frame 0's weight and of which end the truth agrees with, (B,).
+
+    agrees: (B, 1, H, W), 1 (frame 0) to -1 (frame 1); the nearer to 0, the less it counts.
+    """
+    t = torch.as_tensor(motion.t, device=agrees.device)
+    logit = motion.logit + torch.log((1 - t) / t)
+    return mean(agrees.square() * F.softplus(-logit * agrees.sign()))
 
 
 def warping_loss(i0: Tensor, i1: Tensor, flows: Flows, error: Tensor) -> Tensor:
@@ -129,11 +163,14 @@ def window_losses(
     pictures: bool = True,
     fine: bool = True,
     features: Features | None = None,
+    taught: bool = False,
+    detail: bool = False,
 ) -> tuple[Losses, Tensor | None]:
     """Losses of real windows, and the pictures made, (B, 3, S, S).
 
     Samples with `own` use the flow network; the others start from the DIS flow that comes with the sample.
     pictures: false spares the interpolation network, and leaves the losses of the flow.
+    taught: learn from the teachers' motion too. detail: compare by a Laplacian pyramid too.
     fine: render at the frames' resolution, as the filter does; else at the networks', S smaller by `scale`.
     """
     frame0, truth, frame1 = (x.float() / 255 for x in (batch.frame0, batch.truth, batch.frame1))
@@ -141,6 +178,10 @@ def window_losses(
     ratio = scale / FLOW_SCALE
     flow, bend = (resize_field(x, ratio, ratio) * ratio for x in (batch.flow, batch.bend))
     losses: Losses = {}
+    if taught:
+        teacher = resize_field(batch.teacher, ratio, ratio)
+        motions = teacher[:, :2] * ratio, teacher[:, 2:4] * ratio
+        beliefs = teacher[:, 4:5], teacher[:, 5:6]
     own = batch.own.nonzero().squeeze(1)
     if len(own):
         labels = flow[own, :2], flow[own, 2:]
@@ -152,6 +193,10 @@ def window_losses(
                 "smoothness": smoothness_loss(found),
                 "flow": flow_loss(found, labels, trust_in(*pair, labels)),
             }
+            if taught:
+                at_t = flows_at(found, batch.t[own])
+                counts = beliefs[0][own], beliefs[1][own]
+                parts["teacher_flow"] = flow_loss(at_t, (motions[0][own], motions[1][own]), counts)
             nothing = torch.zeros(len(flow), device=flow.device)
             losses |= {name: nothing.index_put((own,), value) for name, value in parts.items()}
         flow = flow.index_put((own,), torch.cat(found, 1))
@@ -163,6 +208,11 @@ def window_losses(
     else:
         picture, truth = motion.render(i0, i1), network_input(truth, scale)
     losses["frame"] = frame_loss(picture, truth, batch.error)
+    if detail:
+        losses["detail"] = detail_loss(picture, truth, batch.error)
+    if taught:
+        losses["teacher"] = flow_loss((motion.ft0, motion.ft1), motions, beliefs)
+        losses["visible"] = visible_loss(motion, teacher[:, 6:])
     if features is not None:
         losses["perceptual"] = mean((features(picture).float() - features(truth).float()).square())
     return losses, picture
