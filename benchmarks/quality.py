@@ -203,6 +203,7 @@ def main() -> None:
     parser.add_argument("--max-size", type=int, default=0, help="largest width; 0 is the clip's own")
     parser.add_argument("--scale", type=float, help="of the networks, in place of the model's own")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--half", action="store_true", help="networks in bfloat16: quicker, and a little worse")
     parser.add_argument("--json", type=Path, help="file for the figures of each case")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -216,7 +217,9 @@ def main() -> None:
     for span in arguments.spans:
         rows: Rows = defaultdict(lambda: defaultdict(list))
         for case in cases(arguments.folder, span, arguments.cases, arguments.max_size):
-            for method, picture in make(model, case.images, case.t, scale, arguments.methods).items():
+            with torch.autocast("cpu", torch.bfloat16, enabled=arguments.half):
+                made = make(model, case.images, case.t, scale, arguments.methods)
+            for method, picture in made.items():
                 rows[case.clip][method].append(judged(picture, case))
         show(rows, f"frames {span} apart, {arguments.cases} windows a clip, networks at {scale:g}")
         kept[span] = rows

@@ -12,6 +12,7 @@ from vs_slomo.errors import WeightsError
 from vs_slomo.model import Motion, SuperSloMo
 from vs_slomo.scenes import random_scenes
 from vs_slomo.training import losses
+from vs_slomo.training.config import Weights
 from vs_slomo.training.data import Sample
 from vs_slomo.unet import enlarged
 
@@ -70,7 +71,8 @@ def test_motion_is_compared_with_the_teachers_at_t(scale):
     # Nothing moves; the teachers say 3 and 4 pixels at half of the frames' size to each end, and are believed by half.
     batch.teacher[:, 0], batch.teacher[:, 3] = 3, 4
     batch.teacher[:, 4:6] = 0.5
-    parts, _ = losses.window_losses(model, batch, scale, taught=True, detail=True)
+    counts = Weights(detail=1, teacher=1, teacher_flow=1, visible=1)
+    parts, _ = losses.window_losses(model, batch, scale, weights=counts)
     expected = torch.tensor(0.5 * (3 / (1 + 3) + 4 / (1 + 4)) if scale == 0.5 else 0.5 * (6 / (1 + 6) + 8 / (1 + 8)))
     for name in ("teacher", "teacher_flow"):
         torch.testing.assert_close(parts[name], expected.expand(2), rtol=1e-3, atol=0)
@@ -154,7 +156,7 @@ def test_without_pictures_the_flow_s_losses_stay():
 
     torch.manual_seed(0)
     model, batch = Flow(2, last_activation=False), batch_of(4)
-    parts, picture = losses.window_losses(model, batch, 0.5, pictures=False)
+    parts, picture = losses.window_losses(model, batch, 0.5, weights=Weights(frame=0))
     assert picture is None
     model.__class__ = SuperSloMo
     whole, _ = losses.window_losses(model, batch, 0.5)

@@ -72,4 +72,4 @@ def ssimulacra2(picture: Tensor, truth: Tensor) -> float:
 
     compared = vs.core.vszip.SSIMULACRA2(clip_of(truth), clip_of(picture))
     with compared.get_frame(0) as frame:
-        return float(frame.props["SSIMULACRA2"])  # type: ignore[arg-type]
+        return float(frame.props["SSIMULACRA2"])

@@ -87,8 +87,10 @@ class SuperSloMo(nn.Module):
     def flow(self, i0: Tensor, i1: Tensor) -> Flows:
         """F01 and F10, each (B, 2, H, W) float32 pixels (section 3.2, flow computation network).
 
-        With more than one level, the network finds what is left to find once the frames are warped by what it found
-        at half the size: so small motion is all that it ever has to see (SPyNet: Ranjan and Black, CVPR 2017).
+        With more than one level, the network finds what is left to find once both frames are warped to the middle
+        between them by what it found at half the size: so small motion is all that it ever has to see (SPyNet: Ranjan
+        and Black, CVPR 2017), and one look finds both directions. What it finds in the middle counts at the ends
+        where the flow so far leads there.
         """
         return self._flow(i0, i1, self.levels)
 
@@ -100,9 +102,9 @@ class SuperSloMo(nn.Module):
         small0, small1 = (F.avg_pool2d(padded(x, 2 * MULTIPLE), 2) for x in (i0, i1))
         coarse = self._flow(small0, small1, levels - 1)
         f01, f10 = (2 * resize_field(f, 2, 2)[..., :height, :width] for f in coarse)
-        left01, _ = self._flow(i0, backwarp(i1, f01), 1)
-        left10, _ = self._flow(i1, backwarp(i0, f10), 1)
-        return f01 + left01, f10 + left10
+        to0, to1 = flows_at((f01, f10), 0.5)
+        left01, left10 = self._flow(backwarp(i0, to0), backwarp(i1, to1), 1)
+        return f01 + backwarp(left01, f01 / 2), f10 + backwarp(left10, f10 / 2)
 
     def refine(
         self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, bend: Tensor | None = None

@@ -158,30 +158,18 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.fine, self.weights = model, stage.fine, stage.weights
         self.features = Features(Path(config.vgg)) if stage.weights.perceptual else None
-        w = stage.weights
-        self.taught = bool(w.teacher or w.teacher_flow or w.visible)
-        self.pictures = bool(w.frame or w.perceptual or w.detail or w.teacher or w.visible)
 
     def forward(self, batch: Sample | None, scenes: Scenes | None, scale: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss with the networks at `scale`, and the means of its parts before they are weighted."""
         losses: dict[str, Tensor] = {}
         if batch is not None:
             losses |= window_losses(
-                self.model,
-                batch,
-                scale,
-                pictures=self.pictures,
-                fine=self.fine,
-                features=self.features,
-                taught=self.taught,
-                detail=bool(self.weights.detail),
+                self.model, batch, scale, weights=self.weights, fine=self.fine, features=self.features
             )[0]
         if scenes is not None:
             losses |= scene_losses(self.model, scenes)
         parts = {name: value.mean() for name, value in losses.items()}
-        # What counts nothing is left out: its gradient would be work for nothing.
-        counted = {name: weight for name in parts if (weight := getattr(self.weights, name))}
-        total = torch.stack([weight * parts[name] for name, weight in counted.items()]).sum()
+        total = torch.stack([getattr(self.weights, name) * part for name, part in parts.items()]).sum()
         return total, {name: part.detach() for name, part in parts.items()}
 
 

@@ -19,6 +19,7 @@ from vs_slomo.scenes import Scenes
 from vs_slomo.unet import enlarged
 from vs_slomo.warp import backwarp, resize_field
 
+from .config import Weights
 from .data import FLOW_SCALE, Sample
 
 L1_FLOOR = 0.004
@@ -160,59 +161,62 @@ def window_losses(
     batch: Sample,
     scale: float,
     *,
-    pictures: bool = True,
+    weights: Weights | None = None,
     fine: bool = True,
     features: Features | None = None,
-    taught: bool = False,
-    detail: bool = False,
 ) -> tuple[Losses, Tensor | None]:
-    """Losses of real windows, and the pictures made, (B, 3, S, S).
+    """Losses of real windows, and the pictures made, (B, 3, S, S), if a loss looks at the motion at t.
 
     Samples with `own` use the flow network; the others start from the DIS flow that comes with the sample.
-    pictures: false spares the interpolation network, and leaves the losses of the flow.
-    taught: learn from the teachers' motion too. detail: compare by a Laplacian pyramid too.
+    weights: what counts nothing in them is left out.
     fine: render at the frames' resolution, as the filter does; else at the networks', S smaller by `scale`.
     """
+    counts = weights or Weights()
     frame0, truth, frame1 = (x.float() / 255 for x in (batch.frame0, batch.truth, batch.frame1))
     i0, i1 = network_input(frame0, scale), network_input(frame1, scale)
     ratio = scale / FLOW_SCALE
     flow, bend = (resize_field(x, ratio, ratio) * ratio for x in (batch.flow, batch.bend))
     losses: Losses = {}
-    if taught:
-        teacher = resize_field(batch.teacher, ratio, ratio)
-        motions = teacher[:, :2] * ratio, teacher[:, 2:4] * ratio
-        beliefs = teacher[:, 4:5], teacher[:, 5:6]
+    teacher = resize_field(batch.teacher, ratio, ratio)
+    motions = teacher[:, :2] * ratio, teacher[:, 2:4] * ratio
+    beliefs = teacher[:, 4:5], teacher[:, 5:6]
     own = batch.own.nonzero().squeeze(1)
     if len(own):
         labels = flow[own, :2], flow[own, 2:]
         pair = i0[own], i1[own]
         found = model.flow(*pair)
         if found[0].requires_grad:
-            parts = {
-                "warping": warping_loss(*pair, found, batch.error[own]),
-                "smoothness": smoothness_loss(found),
-                "flow": flow_loss(found, labels, trust_in(*pair, labels)),
-            }
-            if taught:
-                at_t = flows_at(found, batch.t[own])
-                counts = beliefs[0][own], beliefs[1][own]
-                parts["teacher_flow"] = flow_loss(at_t, (motions[0][own], motions[1][own]), counts)
+            parts: Losses = {}
+            if counts.warping:
+                parts["warping"] = warping_loss(*pair, found, batch.error[own])
+            if counts.smoothness:
+                parts["smoothness"] = smoothness_loss(found)
+            if counts.flow:
+                parts["flow"] = flow_loss(found, labels, trust_in(*pair, labels))
+            if counts.teacher_flow:
+                taught = (motions[0][own], motions[1][own]), (beliefs[0][own], beliefs[1][own])
+                parts["teacher_flow"] = flow_loss(flows_at(found, batch.t[own]), *taught)
             nothing = torch.zeros(len(flow), device=flow.device)
             losses |= {name: nothing.index_put((own,), value) for name, value in parts.items()}
         flow = flow.index_put((own,), torch.cat(found, 1))
-    if not pictures:
+    pictures = counts.frame or counts.detail or features is not None
+    if not (pictures or counts.teacher or counts.visible):
         return losses, None
     motion = model.motion(i0, i1, (flow[:, :2], flow[:, 2:]), batch.t, bend=bend)
+    if counts.teacher:
+        losses["teacher"] = flow_loss((motion.ft0, motion.ft1), motions, beliefs)
+    if counts.visible:
+        losses["visible"] = visible_loss(motion, teacher[:, 6:])
+    if not pictures:
+        return losses, None
     if fine:
         picture = motion.resized(1 / scale, 1 / scale).render(frame0, frame1)
     else:
         picture, truth = motion.render(i0, i1), network_input(truth, scale)
-    losses["frame"] = frame_loss(picture, truth, batch.error)
-    if detail:
+    if counts.frame:
+        losses["frame"] = frame_loss(picture, truth, batch.error)
+    if counts.detail:
         losses["detail"] = detail_loss(picture, truth, batch.error)
-    if taught:
-        losses["teacher"] = flow_loss((motion.ft0, motion.ft1), motions, beliefs)
-        losses["visible"] = visible_loss(motion, teacher[:, 6:])
     if features is not None:
         losses["perceptual"] = mean((features(picture).float() - features(truth).float()).square())
     return losses, picture

@@ -170,7 +170,8 @@ def label_clip(clip: dict[str, object], folder: Path, wheel: Path, seed: int) ->
         seen, weight, picture = rife(frame0, frame1, t, half=True)
         given = torch.cat((dis_flow(gray, gray0), dis_flow(gray, gray1)), dim=1)
         labels[k] = labelled(frame0, truth, frame1, seen, weight, given)[0].numpy()
-        at_t = flows_at(resized(flows[k][:4]).split(2, dim=1), t)  # type: ignore[arg-type]
+        flow = resized(flows[k][:4])
+        at_t = flows_at((flow[:, :2], flow[:, 2:]), t)
         other = (backwarp(frame0, at_t[0]) + backwarp(frame1, at_t[1])) / 2
         gains[k] = blocks_of_gain(picture, other, truth).numpy()
     np.save(folder / f"{name}.teacher.npy", labels)
