@@ -175,7 +175,7 @@ def agree(warped0, warped1, w, moved, t):
     detail0, detail1 = warped0 - smooth(warped0, 7), warped1 - smooth(warped1, 7)
     detail = w * detail0 + (1 - w) * detail1
     shared, power = (around(x.sum(axis=0)[None], 3) for x in (detail0 * detail1, detail**2))
-    lost = (1 - np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)) * 4 * w * (1 - w)
+    lost = ((1 - np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)) * 4 * w * (1 - w)) ** 2
 
     light = around(warped0 - warped1, 7)
     changed = abs(smooth(warped0 - warped1, 7)).mean(axis=0)

@@ -76,7 +76,8 @@ def agreed(
             for x in (detail0 * detail1, detail.square())
         )
         # Where one frame alone is visible there is nothing to agree with.
-        lost = (1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))
+        # Squared, since without all that is in doubt pictures look soft.
+        lost = ((1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))).square()
         light = around(difference, GRAIN, mean)
         changed = (smooth0 - smooth1).abs().mean(1, keepdim=True) / peak
         rest = below(length(moved), REST) * below(changed, CHANGED)
