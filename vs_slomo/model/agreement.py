@@ -65,8 +65,8 @@ def agreed(
             coarse_mean(x.sum(1, keepdim=True), AGREEMENT, mean) + NOTHING * peak**2
             for x in (detail0 * detail1, detail.square())
         )
-        # Where only one frame is visible there is nothing to agree with.
-        lost = (1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))
+        # Where only one frame is visible there is nothing to agree with. Squared: pictures look soft otherwise.
+        lost = ((1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))).square()
         light = coarse_mean(difference, GRAIN, mean)
         changed = (smooth0 - smooth1).abs().mean(1, keepdim=True) / peak
         rest = below(length(moved), REST) * below(changed, CHANGED)

@@ -91,8 +91,10 @@ class SuperSloMo(nn.Module):
     def flow(self, i0: Tensor, i1: Tensor) -> Flows:
         """Return F01 and F10, each (B, 2, H, W) float32 pixels (section 3.2, flow computation network).
 
-        With more than one level, the network first runs at half the size. Each frame is then warped by the flow found
-        there, and the network finds the rest. So it only ever sees small motion (SPyNet: Ranjan and Black, CVPR 2017).
+        With more than one level, the network first runs at half the size. Both frames are then warped to the middle
+        between them by the flow found there, and one run finds the rest of both directions. So it only ever sees small
+        motion (SPyNet: Ranjan and Black, CVPR 2017). What is found in the middle is added at the ends where the flow so
+        far leads there.
         """
         return self._flow(i0, i1, self.levels)
 
@@ -104,9 +106,9 @@ class SuperSloMo(nn.Module):
         small0, small1 = (F.avg_pool2d(padded(x, 2 * MULTIPLE), 2) for x in (i0, i1))
         coarse = self._flow(small0, small1, levels - 1)
         f01, f10 = (2 * resize_field(f, 2, 2)[..., :height, :width] for f in coarse)
-        left01, _ = self._flow(i0, backwarp(i1, f01), 1)
-        left10, _ = self._flow(i1, backwarp(i0, f10), 1)
-        return f01 + left01, f10 + left10
+        to0, to1 = flows_at((f01, f10), 0.5)
+        left01, left10 = self._flow(backwarp(i0, to0), backwarp(i1, to1), 1)
+        return f01 + backwarp(left01, f01 / 2), f10 + backwarp(left10, f10 / 2)
 
     def refine(
         self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, bend: Tensor | None = None
