@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from vs_slomo.scenes import Scene
-from vs_slomo.warp import backwarp
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.model.warp import backwarp
 from vs_slomo.training import teachers
 from vs_slomo.training.data import FAVOUR, Windows, collate, prepare
+from vs_slomo.training.scenes import Scene
 
 SIZE, COUNT = 128, 12
 
