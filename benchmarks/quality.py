@@ -26,7 +26,8 @@ from torch import Tensor
 
 from vs_slomo import weights
 from vs_slomo.engine.pair import Pair
-from vs_slomo.metrics import has_ssimulacra2, psnr, ssim, ssimulacra2
+from vs_slomo.measure.scores import has_ssimulacra2, ssimulacra2
+from vs_slomo.metrics import psnr, ssim
 from vs_slomo.model.curved import acceleration
 from vs_slomo.model.dis import dis_flow
 from vs_slomo.model.flow import FLOWS, Seen
@@ -139,7 +140,7 @@ def judged(picture: Tensor, case: Case) -> dict[str, float]:
     truth = tensor(case.truth)
     found = {"PSNR": psnr(picture, truth), "SSIM": ssim(picture, truth)}
     if has_ssimulacra2():
-        found["SSIMULACRA2"] = ssimulacra2(picture, truth)
+        found["SSIMULACRA2"] = ssimulacra2(picture[0], truth[0])
     if case.moving.any():
         found["moving"] = psnr(picture[0, :, case.moving], truth[0, :, case.moving])
     return found
