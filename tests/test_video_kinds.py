@@ -126,7 +126,7 @@ def test_an_edit_list_that_shows_nothing(tmp_path, plain):
     data = bytearray(plain.read_bytes())
     struct.pack_into(">i", data, data.find(b"elst") + 16, 10_000_000)
     (path := tmp_path / "cut.mp4").write_bytes(data)
-    with pytest.raises(SourceError, match="shows no frame; an edit list in the file hides all 100"):
+    with pytest.raises(SourceError, match="shows no frame; an edit list in the file hides all "):
         source(path)
 
 

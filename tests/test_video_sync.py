@@ -13,7 +13,7 @@ FRAME = 1 / RATE
 OUTPUTS = {"mp4": ".mp4", "mov": ".mov", "mkv": ".mkv", "webm": ".webm", "ts": ".ts", "avi": ".avi", "flv": ".flv"}
 WAYS = {
     "plain": {"multi": 2},
-    "range": {"multi": 2, "span": "0.4s:2.8s"},
+    "range": {"multi": 2, "span": "0.4s:2.6s"},
     "slow motion": {"multi": 2, "slow_motion": True},
     "rate": {"fps_num": 60},
 }

@@ -64,9 +64,17 @@ def carriage(file: Container, stream: Stream) -> str:
         else:
             return "packets"
         context = source.codec_context
-        if stream.kind == "audio" and context is not None and hasattr(context, "sample_rate"):
+        if stream.kind == "audio" and context is not None and _sounds(context):
             return "samples"
         return ""
+
+
+def _sounds(context: Any) -> bool:
+    """Return whether a decoder knows its rate and its channels."""
+    try:
+        return context.sample_rate > 0 and context.layout.nb_channels > 0
+    except (AttributeError, ValueError, TypeError):
+        return False
 
 
 LINES = ("mov_text",)
@@ -108,7 +116,7 @@ def write_companion(file: Container, chosen: dict[int, str], part: Part, path: P
             for writer in writers.values():
                 for made in writer.rest():
                     target.mux(made)
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
         raise RenderError(f"sound and subtitles cannot be read: {str(error).splitlines()[0]}") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,10 +18,10 @@ GENERATED = re.compile(r"(duration|bps|number_of_\w+|_statistics_\w+)(-\w+)?", r
 HANDLERS = re.compile(r"(Video|Sound|Subtitle|Data)Handler|.*Media Handler|\s*", re.IGNORECASE)
 
 
-def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that hold of the new file as well."""
+def kept_tags(tags: Mapping[str, str], only: Sequence[str] = ()) -> dict[str, str]:
+    """Return the tags that hold of the new file as well; only those of these names, if any."""
     named = {"title": tags["name"]} if "name" in tags and "title" not in tags else {}  # MP4's tracks
-    return named | {
+    found = named | {
         key: value
         for key, value in tags.items()
         if key.lower() not in OWN
@@ -30,6 +30,7 @@ def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
         and not (key.lower() == "handler_name" and HANDLERS.fullmatch(value))
         and not (key.lower() == "language" and value == "und")
     }
+    return {key: value for key, value in found.items() if not only or key.lower() in only}
 
 
 def escaped(text: str) -> str:

@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import vapoursynth as vs
 
@@ -105,7 +106,7 @@ def open_file(file: Container, source: str | None = None, *, quiet: bool = False
     reasons = []
     for name in FILTERS if source is None else (source,):
         try:
-            if file.damaged:
+            if file.damaged and "python" in Path(sys.executable or "").name.lower():  # not inside vspipe
                 _try_in_a_child(file, name)
             clip = FILTERS[name](file)
         except Missing:

@@ -254,7 +254,7 @@ def write_inputs(plan: Plan, folder: Path) -> None:
     write_metadata(
         folder / "metadata.txt",
         kept_tags(file.tags) if keeps else {},
-        [kept_tags(stream.tags) if keeps else {} for stream in streams],
+        [kept_tags(stream.tags, only=() if keeps else ("language", "title")) for stream in streams],
         moved(chapters, plan.part.zero, plan.part.end, tracks.stretch),
     )
 
