@@ -29,7 +29,7 @@ from pathlib import Path
 
 SECONDS, MEGABYTES = 10, 1000
 """Of the processor, so that a busy machine does not decide."""
-WAIT = 60
+WAIT = 120
 """Seconds by the clock, for what waits and does nothing."""
 KILL = 2500
 """Megabytes at which a child is ended, so that the machine does not suffer."""
