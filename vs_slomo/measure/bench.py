@@ -53,14 +53,15 @@ AGREE = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was measured; times in milliseconds, medians.
+    """What was measured. Times are medians in milliseconds.
 
-    ceiling: GFLOP/s of a large matrix product. copy: GB/s of a large copy, read and written. pair: finding the flow.
-    frame: making one new frame from it. networks: their part of pair and frames, in [0, 1]; the rest is warps, fusion
-    and conversion. rate: GFLOP/s of the networks, counted as direct convolutions. reference: one new frame the plain
-    way (see `reference`), with its part of the flow; None where it was not run. ratio: that by ours. difference: the
-    largest between the plain way's pictures and ours at the same scale. chain: one new frame through the host,
-    with its part of the flow. host: how much of that is the host's.
+    ceiling: speed of a large matrix product, GFLOP/s. copy: speed of a large copy, GB/s read and written.
+    pair: time to find the flow of a pair. frame: time to make one new frame from it.
+    networks: the networks' part of both, in [0, 1]; the rest is warps, fusion and conversion.
+    rate: speed of the networks, GFLOP/s, counted as direct convolutions.
+    reference: one new frame the plain way (see `reference`) with its share of the flow; None if that was not run.
+    ratio: `reference` divided by our time. difference: the largest difference of both pictures at the same scale.
+    chain: one new frame through VapourSynth with its share of the flow. host: the part of it that VapourSynth takes.
     """
 
     device: str
@@ -85,14 +86,14 @@ class Result:
 
     @property
     def each(self) -> float:
-        """One new frame with its part of the flow."""
+        """Time of one new frame with its share of the flow."""
         return self.pair / (self.multi - 1) + self.frame
 
 
 def reference(model: SuperSloMo, frame0: Tensor, frame1: Tensor, times: Sequence[float]) -> list[Tensor]:
     """Return the frames at the given times the plain way, as the public ports run it.
 
-    Eager, contiguous, in single precision, at the picture's own resolution, the flow once, then one frame at a time.
+    That is eager PyTorch in single precision at the picture's own resolution: the flow once, then frame by frame.
     """
     height, width = frame0.shape[-2:]
     i0, i1 = network_input(frame0, 1), network_input(frame1, 1)
@@ -101,9 +102,9 @@ def reference(model: SuperSloMo, frame0: Tensor, frame1: Tensor, times: Sequence
 
 
 def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: int = 5, plain: bool = True) -> Result:
-    """Time one case. size: width and height. plain: run the reference too, which takes long for large pictures.
+    """Time one case. size: width and height. plain: run the reference too, which is slow for large pictures.
 
-    Raises SlomoError where its pictures are not ours (single precision, the paper's flow stage).
+    Raises SlomoError if the reference's pictures differ from ours (in single precision, with the flow network).
     """
     (width, height), device = size, torch.device(settings.device)
     info = weights.read_info(settings.model)

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,10 @@ from vs_slomo.outputs import check_output, write_text
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.video.render import Progress, parse_span
 from vs_slomo.video.source import source as open_source
+from vs_slomo.weights import FLOWS
 
 from .cases import evenly_spread, in_memory, shrunk
-from .methods import methods, model_line
+from .methods import Method, methods, model_line
 from .plots import COLOURS, psnr_chart
 from .report import amplified, as_image, csv_text, table
 from .scores import METRICS, Score, measured, rgb_frames
@@ -90,43 +91,29 @@ def compare(
         if value is not None and value < least:
             raise ArgumentError(name, value, f"an integer of at least {least}")
     chosen = methods(names, **options)
-    video = open_source(input, source)
-    first, last = middle(video.num_frames)
-    if span is not None:
-        first, last = parse_span(span, Timecodes.constant(video.num_frames, video.fps))
-    if last - first < 3:
-        raise ArgumentError("span", f"{last - first} frames", "at least 3")
-    whole = in_memory(shrunk(video[first : last - (last - first + 1) % 2], max_size))
+    whole, first, last = _taken(open_source(input, source), span, max_size)
     thinned = whole[::2]
-    cut = [bool(f.props[cuts.NEXT]) for f in cuts.detect(whole).frames(close=True)]
-    between = [n for n in range(1, len(whole), 2) if not cut[n - 1] and not cut[n]]
-    if not between:
-        raise SlomoError("nothing to measure: there are cuts everywhere")
-
+    between = _between_cuts(whole)
     truths = {n: next(rgb_frames(whole[n])) for n in between}
-    shown = evenly_spread(between, pictures)
-    seen = {n: {"truth": truths[n], **neighbours(whole, n)} for n in shown}
+    seen = {n: {"truth": truths[n], **neighbours(whole, n)} for n in evenly_spread(between, pictures)}
     scores: list[Score] = []
     seconds = {}
     for name, method in chosen.items():
-        warm = method(thinned[:2], 2)  # held, so that the model stays loaded
-        warm.get_frame(1)
-        began = time.perf_counter()
-        made = method(thinned, 2)
-        for done, n in enumerate(between):
-            made.get_frame(n).close()
+
+        def done(count: int, before: int = len(scores)) -> None:
             if progress is not None:
-                progress(len(scores) + done + 1, len(between) * len(chosen))
-        seconds[name] = (time.perf_counter() - began) / len(between)
+                progress(before + count, len(between) * len(chosen))
+
+        made, seconds[name] = _timed(method, thinned, between, done)
         for n in between:
             picture = next(rgb_frames(made[n]))
             scores.append(Score(Path(input).name, str(first + n), 0.5, name, *measured(picture, truths[n])))
             if n in seen:
                 seen[n][name] = picture
-    for stage in ("unet", "dis"):
+    for stage in FLOWS:
         view = motion(thinned, flow=stage, **options).view
-        for n in shown:
-            seen[n][f"flow ({stage})"] = next(rgb_frames(view[n // 2]))
+        for n, shown in seen.items():
+            shown[f"flow ({stage})"] = next(rgb_frames(view[n // 2]))
 
     result = Comparison(scores, seconds)
     about = f"{whole.width}x{whole.height}, frames {first} to {last - 1}, {len(between)} left out and made again"
@@ -135,6 +122,39 @@ def compare(
     write_text(output, text, overwrite=overwrite)
     write_text(output.with_suffix(".csv"), csv_text(rows(result)))
     return result
+
+
+def _taken(video: vs.VideoNode, span: str | None, max_size: int | None) -> tuple[vs.VideoNode, int, int]:
+    """Return an odd number of frames in memory, and the span that they are of."""
+    first, last = middle(video.num_frames)
+    if span is not None:
+        first, last = parse_span(span, Timecodes.constant(video.num_frames, video.fps))
+    if last - first < 3:
+        raise ArgumentError("span", f"{last - first} frames", "at least 3")
+    return in_memory(shrunk(video[first : last - (last - first + 1) % 2], max_size)), first, last
+
+
+def _between_cuts(clip: vs.VideoNode) -> list[int]:
+    """Return the odd frames without a cut on either side. Raises SlomoError if there are none."""
+    cut = [bool(f.props[cuts.NEXT]) for f in cuts.detect(clip).frames(close=True)]
+    between = [n for n in range(1, len(clip), 2) if not cut[n - 1] and not cut[n]]
+    if not between:
+        raise SlomoError("nothing to measure: there are cuts everywhere")
+    return between
+
+
+def _timed(
+    method: Method, clip: vs.VideoNode, numbers: Sequence[int], done: Callable[[int], None]
+) -> tuple[vs.VideoNode, float]:
+    """Return the clip with twice the frames by this method, and the seconds for each frame of these numbers."""
+    warm = method(clip[:2], 2)  # kept until the end, so that the model stays loaded
+    warm.get_frame(1)
+    began = time.perf_counter()
+    made = method(clip, 2)
+    for count, n in enumerate(numbers, 1):
+        made.get_frame(n).close()
+        done(count)
+    return made, (time.perf_counter() - began) / len(numbers)
 
 
 def middle(frames: int) -> tuple[int, int]:

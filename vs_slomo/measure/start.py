@@ -27,10 +27,10 @@ from vs_slomo.filters.slomo import slomo
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """The way to the first new frame, in seconds, in a process of its own, and the memory it took, in MB.
+    """Seconds to the first new frame in a new process, and peak memory in MB.
 
-    imports: of the package, PyTorch and the host. load: the model. first: the first new frame; second: that of the next
-    pair. rss, device_memory: the peaks after eight pairs.
+    imports: importing the package, PyTorch and VapourSynth. load: loading the model. first: making the first new frame.
+    second: making that of the next pair. rss, device_memory: peaks after eight pairs.
     """
 
     imports: float
@@ -42,7 +42,7 @@ class Start:
 
 
 def time_start(settings: Settings, size: tuple[int, int], *, chosen: bool) -> Start:
-    """Return what a process of its own takes to the first frame. chosen: the convolutions have been chosen before."""
+    """Measure the first frame in a new process. chosen: after a first run, which keeps its choice of convolutions."""
     code = (
         "import json, sys, time; begin = time.perf_counter(); from vs_slomo.measure.start import first_frame; "
         "first_frame(time.perf_counter() - begin, *json.loads(sys.argv[1]))"

@@ -39,7 +39,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Version:
-    """Which version of which file a part is the beginning of. tag: an ETag or a date, as If-Range takes it."""
+    """The version of a file on a server. tag: its ETag, or its date, as If-Range takes it."""
 
     url: str
     tag: str
@@ -47,9 +47,9 @@ class Version:
 
 
 def download(url: str, part: Path, progress: Progress | None = None) -> None:
-    """Write the whole of a file to `part`, or raise and leave what came so far to go on from.
+    """Write a whole file to `part`. If that fails, what came so far stays there, and a later call goes on from it.
 
-    Raises ArgumentError for an address that is none, WeightsError for what goes wrong on the way.
+    Raises ArgumentError if the address cannot be one, WeightsError if the download fails.
     """
     address = checked_url(url)
     shown = plain(url)
@@ -66,7 +66,7 @@ def download(url: str, part: Path, progress: Progress | None = None) -> None:
 
 
 def checked_url(url: str) -> str:
-    """Return an http or https address as it is sent: in ASCII. Raises ArgumentError for anything else."""
+    """Return an http or https address in ASCII, as it is sent. Raises ArgumentError for anything else."""
     allowed = "an http or https address"
     if not isinstance(url, str) or len(url) > LONGEST_URL:
         raise ArgumentError("url", plain(str(url), 60), allowed)
@@ -91,9 +91,9 @@ def checked_url(url: str) -> str:
 
 @contextmanager
 def own_part(part: Path) -> Iterator[Path]:
-    """Give a file to download to that no other process writes: `part`, or a new one where another process has that.
+    """Give a file to download to that no other process writes: `part`, or another if a process is using that.
 
-    `part` stays there while a later call can go on from it: until `forget` is called. A new one is always removed.
+    `part` is kept if a later call can go on from it, until `forget` is called. The other file is always removed.
     """
     handle = _lock(part)
     if handle is None:
@@ -109,7 +109,7 @@ def own_part(part: Path) -> Iterator[Path]:
 
 
 def forget(part: Path) -> None:
-    """Do not go on from this download: it is of no use any more."""
+    """Let no later call go on from this download."""
     _note(part).unlink(missing_ok=True)
 
 
@@ -220,9 +220,9 @@ def _check_room(url: str, part: Path, start: int, total: int | None) -> None:
 
 
 def _version(url: str, response: HTTPResponse, start: int) -> Version | None:
-    """Return the version that a server answers with; None where it cannot be asked for again.
+    """Return the version that a server sends; None if the server cannot be asked for that version again.
 
-    Raises HTTPException where a part was sent that was not asked for.
+    Raises HTTPException if the server sends another part than was asked for.
     """
     etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
     total = response.length
@@ -237,7 +237,7 @@ def _version(url: str, response: HTTPResponse, start: int) -> Version | None:
 
 
 def _noted(url: str, part: Path) -> Version | None:
-    """Return which version of the file at this address `part` is the beginning of, if it is known."""
+    """Return the version that `part` is the beginning of; None if it is unknown or of another address."""
     try:
         version = Version(**json.loads(_note(part).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -246,7 +246,7 @@ def _noted(url: str, part: Path) -> Version | None:
 
 
 def _write_note(part: Path, version: Version | None) -> None:
-    """Note what a later request needs to ask for the rest of the same version; without it, it starts anew."""
+    """Note the version, so that a later request can ask for the rest of it."""
     with suppress(OSError):
         forget(part)
         if version:

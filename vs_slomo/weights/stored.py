@@ -1,6 +1,6 @@
-"""What every layout of a model file gives: an open file that is read in pieces, and tensors that are still in it.
+"""What all layouts of model files share: a file that is read in pieces, and tensors that are still in the file.
 
-Nothing is allocated on a file's word alone: a size that a file claims is checked against the file first.
+A size that a file claims is checked against the file's own size before memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Self
 from vs_slomo.errors import WeightsError
 
 HEADER = 16 << 20
-"""The most bytes that are read of what is not a tensor's data: headers, pickles, lists of names."""
+"""The most bytes that are read of headers and pickles."""
 DATA = 1 << 30
 """The most bytes of tensor data that are read from one file."""
 
@@ -23,7 +23,8 @@ DATA = 1 << 30
 class ModelFile:
     """A regular file, opened once and read piece by piece.
 
-    It is never mapped: a mapped file that another process cuts ends this one. Raises WeightsError.
+    It is never mapped into memory: if another process cut a mapped file short, this process would be killed.
+    Raises WeightsError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,14 +102,14 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds. facts: gives its arguments of `ModelInfo`. tensors: under our names, not checked yet."""
+    """What a file holds. facts: returns arguments for `ModelInfo`. tensors: by our names, not checked yet."""
 
     facts: Callable[[], dict[str, Any]]
     tensors: Mapping[str, object]
 
 
 def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the strides of a tensor whose elements lie one behind the other."""
+    """Return the strides of a contiguous tensor."""
     strides, step = [], 1
     for n in reversed(shape):
         strides.append(step)
