@@ -28,6 +28,7 @@ from vs_slomo.outputs import check_output, write_text
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.video.render import Progress, parse_span
 from vs_slomo.video.source import source as open_source
+from vs_slomo.weights import FLOWS
 
 from .cases import evenly_spread, in_memory, shrunk
 from .methods import methods, model_line
@@ -123,7 +124,7 @@ def compare(
             scores.append(Score(Path(input).name, str(first + n), 0.5, name, *measured(picture, truths[n])))
             if n in seen:
                 seen[n][name] = picture
-    for stage in ("unet", "dis"):
+    for stage in FLOWS:
         view = motion(thinned, flow=stage, **options).view
         for n in shown:
             seen[n][f"flow ({stage})"] = next(rgb_frames(view[n // 2]))
