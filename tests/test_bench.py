@@ -72,14 +72,14 @@ def test_a_straight_line():
 
 
 def test_the_way_to_the_first_frame(shifting_model):
-    start = time_start(settings_for(shifting_model), (64, 64), chosen=False)
+    start = time_start(settings_for(shifting_model), (64, 64))
     assert 0 < start.second < start.first < start.imports + start.load + start.first < 300
     assert start.rss > 100
 
 
 def test_a_process_that_fails(tmp_path):
     with pytest.raises(SlomoError, match="the process for the first frame failed: "):
-        time_start(settings_for(tmp_path / "none.safetensors"), (64, 64), chosen=False)
+        time_start(settings_for(tmp_path / "none.safetensors"), (64, 64))
 
 
 def test_the_command(seeing_model, capsys):

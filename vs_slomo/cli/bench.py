@@ -64,7 +64,7 @@ def bench(
     result = measure.measure(settings, (width, height), multi, rounds=rounds, plain=not no_reference)
     starts = {}
     if not no_start:
-        starts = {name: time_start(settings, (width, height), chosen=name == "later") for name in ("first", "later")}
+        starts = {"first": time_start(settings, (width, height))}
     swept = {}
     if plot:
         swept = measure.sweep(settings, rounds=rounds, largest=largest)

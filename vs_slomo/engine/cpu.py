@@ -275,7 +275,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
 """The faster ways by the processor's kind, as PyTorch names it. The first row that fits counts; else it is "direct".
 
 Made from `benchmarks/convolutions.py` (docs/benchmarks.md): a way is listed where it takes less time than the others.
-The table is fixed, so that a script gives the same bits in every run and with any number of threads.
+The table is fixed, so that the networks give the same bits in every run and with any number of threads.
 """
 
 

@@ -28,15 +28,14 @@ Method = Callable[[vs.VideoNode, int], vs.VideoNode]
 def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: Any) -> dict[str, Method]:
     """Return methods by name: those asked for, or all that can run here.
 
-    slomo-unet and slomo-dis are the filter with either flow stage, slomo-even the filter with the model's own stage and
+    slomo-STAGE is the filter with one of the flow stages, slomo-even the filter with the model's own stage and
     `curved` off. dis is classical flow by the paper's formula, the mean of both warps; flow adds occlusions.
     sc: detect scene cuts. options: further options of `slomo`.
 
     Raises ArgumentError for an unknown name, SlomoError for a method whose plugin is missing.
     """
     known: dict[str, Method] = {
-        "slomo-unet": functools.partial(slomo, flow="unet", sc=sc, **options),
-        "slomo-dis": functools.partial(slomo, flow="dis", sc=sc, **options),
+        **{f"slomo-{stage}": functools.partial(slomo, flow=stage, sc=sc, **options) for stage in weights.FLOWS},
         "slomo-even": functools.partial(slomo, curved=False, sc=sc, **options),
         "sample": functools.partial(sample, sc=sc),
         "blend": functools.partial(blend, sc=sc),
@@ -65,8 +64,8 @@ def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: A
 def model_line(model: str | os.PathLike[str] = "bundled", scale: float | None = None, **_: Any) -> str:
     """Return a line about the model that the filter's methods use. The options are those of `methods`."""
     info = weights.read_info(model)
-    flow = {"unet": "slomo-unet", "dis": "slomo-dis"}[info.flow]
-    return f"model {info.name} {info.version}, width {info.width}, scale {scale or info.scale:g}; its default is {flow}"
+    about = f"model {info.name} {info.version}, width {info.width}, scale {scale or info.scale:g}"
+    return f"{about}; its default is slomo-{info.flow}"
 
 
 def minterpolate(clip: vs.VideoNode, multi: int, *, sc: bool = True) -> vs.VideoNode:

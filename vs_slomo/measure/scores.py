@@ -12,6 +12,7 @@ import torch
 import vapoursynth as vs
 from torch import Tensor
 
+from vs_slomo.clips.formats import guessed_matrix
 from vs_slomo.clips.frames import read_planes, write_planes
 from vs_slomo.errors import SourceError
 from vs_slomo.metrics import interpolation_error, psnr, ssim
@@ -111,8 +112,8 @@ def evaluate(
 
 
 def rgb_frames(clip: vs.VideoNode) -> Iterator[Tensor]:
-    """Yield the frames as RGB of 8 bit, (3, H, W) in [0, 1]; without a matrix, BT.601 up to 576 lines, else BT.709."""
-    matrix = 6 if clip.width <= 1024 and clip.height <= 576 else 1
+    """Yield the frames as RGB of 8 bit, (3, H, W) in [0, 1]; see `formats.guessed_matrix` for the matrix."""
+    matrix = guessed_matrix(clip.width, clip.height)
     rgb = clip.resize.Bicubic(format=vs.RGB24, matrix_in=matrix) if clip.format.id != vs.RGB24 else clip
     try:
         for n in range(len(rgb)):

@@ -41,8 +41,8 @@ class Start:
     device_memory: float
 
 
-def time_start(settings: Settings, size: tuple[int, int], *, chosen: bool) -> Start:
-    """Measure the first frame in a new process. chosen: after a first run, which keeps its choice of convolutions."""
+def time_start(settings: Settings, size: tuple[int, int]) -> Start:
+    """Measure the first frame in a new process."""
     code = (
         "import json, sys, time; begin = time.perf_counter(); from vs_slomo.measure.start import first_frame; "
         "first_frame(time.perf_counter() - begin, *json.loads(sys.argv[1]))"
@@ -50,10 +50,9 @@ def time_start(settings: Settings, size: tuple[int, int], *, chosen: bool) -> St
     command = [sys.executable, "-c", code, json.dumps([size, options_of(settings)])]
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "VS_SLOMO_HOME": home}
-        for _ in range(2 if chosen else 1):
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-            if done.returncode:
-                raise SlomoError(f"the process for the first frame failed: {done.stderr.strip()[-500:]}")
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise SlomoError(f"the process for the first frame failed: {done.stderr.strip()[-500:]}")
     return Start(**json.loads(done.stdout))
 
 
