@@ -72,7 +72,7 @@ def carriage(file: Container, stream: Stream) -> str:
 def _sounds(context: Any) -> bool:
     """Return whether a decoder knows its rate and its channels."""
     try:
-        return context.sample_rate > 0 and context.layout.nb_channels > 0
+        return bool(context.sample_rate > 0 and context.layout.nb_channels > 0)
     except (AttributeError, ValueError, TypeError):
         return False
 
