@@ -268,7 +268,7 @@ def test_numbered_pictures_in_and_out(tmp_path, pixels, bits, shifting_model):
     for n in range(4):
         mine, its = made.get_frame(2 * n), given.get_frame(n)
         assert all(np.array_equal(np.asarray(mine[p]), np.asarray(its[p])) for p in range(3))
-    with pytest.raises(ArgumentError, match="not there yet"):
+    with pytest.raises(ArgumentError, match=r"not there yet, 0000\d\.png is, or overwrite"):
         render(tmp_path / "in" / "f%04d.png", tmp_path / "out" / "%05d.png", multi=2, model=shifting_model)
 
 

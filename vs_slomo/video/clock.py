@@ -84,16 +84,20 @@ def find_input(path: object) -> Input:
     return Input(given, _readable(given))
 
 
+def numbered(path: Path) -> list[int]:
+    """Return the numbers for which there is a file of a name such as "f%03d.png"."""
+    before, after = NUMBERED.split(path.name, 1)
+    if "%" in before + after or not path.parent.is_dir():
+        return []
+    names = [name.name for name in path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}")]
+    middles = (name[len(before) : len(name) - len(after)] for name in names)
+    numbers = (int(digits) for digits in middles if re.fullmatch(r"[0-9]{1,18}", digits))
+    return [number for number in numbers if (path.parent / (path.name % number)).is_file()]
+
+
 def _numbered(path: Path) -> Input:
     """Return the pictures of a name such as "f%03d.png", from the lowest number on."""
-    before, after = NUMBERED.split(path.name, 1)
-    names = path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}") if path.parent.is_dir() else ()
-    numbers = [
-        int(digits)
-        for name in names
-        if (digits := name.name[len(before) : len(name.name) - len(after)]).isdecimal() and digits.isascii()
-    ]
-    numbers = [number for number in numbers if (path.parent / (path.name % number)).is_file()]
+    numbers = numbered(path)
     if not numbers:
         raise SourceError(f"{path}: does not exist, neither as a file nor as numbered pictures")
     return Input(path, str(path), min(numbers))

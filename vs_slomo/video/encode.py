@@ -21,7 +21,7 @@ import vapoursynth as vs
 from vs_slomo import outputs
 from vs_slomo.errors import ArgumentError, RenderError
 
-from .clock import NUMBERED
+from .clock import NUMBERED, numbered
 from .contents import Stream
 from .encoders import (
     WORTH_A_MENTION,
@@ -67,6 +67,9 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if is_sequence(output):
         if not output.parent.is_dir():
             raise ArgumentError("output", str(output), f"a file in a folder that exists, {output.parent} does not")
+        if not overwrite and (there := numbered(output)):
+            allowed = f"numbers that are not there yet, {output.name % min(there)} is, or overwrite (--overwrite)"
+            raise ArgumentError("output", str(output), allowed)
         return output
     if container_of(output).pattern:
         allowed = f"a name with a place for numbers, such as {output.stem}%05d{output.suffix}"
@@ -77,7 +80,7 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
 
 def is_sequence(output: Path) -> bool:
     """Return whether an output is numbered pictures."""
-    return container_of(output).pattern and bool(NUMBERED.search(output.name))
+    return container_of(output).pattern and bool(NUMBERED.search(output.name)) and output.name.count("%") == 1
 
 
 def check_container(output: Path, options: Sequence[str]) -> None:
