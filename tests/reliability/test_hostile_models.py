@@ -30,7 +30,7 @@ def run(count, first=0, timeout=280):
 
 @needs_fork
 def test_some_hostile_files():
-    assert "'refused': " in run(30)
+    assert "'refused': " in run(20)
 
 
 @needs_fork
