@@ -213,7 +213,7 @@ def check_without_clip(function: Callable[..., vs.VideoNode], given: Mapping[str
         sampler(options["curve"], Fraction(1), 1)
         options |= {"curve": [(0, 0)], "length": 1}
     number, part = given.get("fps_num"), given.get("fps_den", 1)
-    rate = Fraction(1, 1000)  # a target rate must not be below the clip's own
+    rate = Fraction(1, 1000 if "fps_num" in given else 1)  # a target rate must not be below the clip's own
     if type(number) is int and type(part) is int and 0 < number < WIDE and 0 < part < WIDE:
         rate = Fraction(number, 2 * part)
     function(vs.core.std.BlankClip(length=1, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True), **options)
