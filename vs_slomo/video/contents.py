@@ -91,6 +91,7 @@ class Contents:
     offsets: tuple[Fraction, ...] = (Fraction(0),)
     sound: Fraction | None = None
     sound_end: Fraction | None = None
+    sound_begins: Mapping[int, Fraction] = field(default_factory=dict)
     bytes_beside: int = 0
     corrupt: bool = False
 
@@ -219,6 +220,7 @@ def _with_packets(container: InputContainer, about: Contents, errors: Callable[[
         offsets=offsets,
         sound=min(first, default=None),
         sound_end=max(ends, default=None),
+        sound_begins={index: sound.begin[0] for index, sound in sounds.items() if 0 in sound.begin},
         bytes_beside=beside,
         corrupt=corrupt,
     )

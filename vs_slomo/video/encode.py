@@ -47,7 +47,8 @@ from .pixels import (
 )
 from .report import check_whole, report
 from .stops import Stops, stops
-from .tracks import Plan, Track, Tracks, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
+from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
+from .wanted import Tracks
 
 log = logging.getLogger("vs_slomo")
 

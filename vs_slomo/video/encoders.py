@@ -23,6 +23,7 @@ class Container:
     cover: "stream" or "file", how a cover picture is kept; "" where it is lost. attachments, chapters, alpha: whether
         it keeps them. flags: ffmpeg's options. pattern: whether the name is that of numbered pictures.
     countable: whether the frames of a finished file can be counted. highest: its highest rate, or 0.
+    late: whether a track can begin later than another.
     """
 
     codec: str = "x264"
@@ -39,6 +40,7 @@ class Container:
     pattern: bool = False
     countable: bool = True
     highest: int = 0
+    late: bool = True
 
 
 def _set(names: str) -> frozenset[str]:
@@ -78,7 +80,13 @@ CONTAINERS: dict[str, Container] = {
         chapters=True,
         alpha=True,
     ),
-    ".avi": Container(sound="libmp3lame", copies=_set("mp3 mp2 ac3 pcm_s16le pcm_u8 aac"), alpha=True),
+    ".avi": Container(
+        sound="libmp3lame",
+        copies=_set("mp3 mp2 ac3 pcm_s16le pcm_u8 aac"),
+        alpha=True,
+        late=False,
+        flags=("-bf", "0"),  # it has no times that could tell in which order frames are shown
+    ),
     ".ts": STREAMED,
     ".mxf": Container(codec="mpeg2video", sound="pcm_s16le", copies=_set("pcm_s16le pcm_s24le")),
     ".m4v": MOVIE,

@@ -46,7 +46,7 @@ class Container:
     announced: the rate that the header gives; 0 where it gives none.
     pts, clock: of all frames, the times as written, and by the file's clock (see `clock`).
     offsets: seconds by which each of the joined recordings is moved. sound, sound_end: where there is sound.
-    bytes_beside: size of sound and subtitles.
+    sound_begins: when each track of sound begins. bytes_beside: size of sound and subtitles.
     looks: what the first frame says. tags: the file's own.
     """
 
@@ -64,6 +64,7 @@ class Container:
     offsets: tuple[Fraction, ...] = (Fraction(0),)
     sound: Fraction | None = None
     sound_end: Fraction | None = None
+    sound_begins: Mapping[int, Fraction] = field(default_factory=dict)
     bytes_beside: int = 0
     looks: Looks = field(default_factory=Looks)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -170,6 +171,7 @@ def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures) -
         offsets=read.offsets,
         sound=read.sound,
         sound_end=read.sound_end,
+        sound_begins=read.sound_begins,
         bytes_beside=read.bytes_beside,
         looks=looks,
         tags=read.tags,

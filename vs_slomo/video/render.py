@@ -16,7 +16,8 @@ from .encoders import encoder_name, quality, usual_codec
 from .feed import Progress
 from .pixels import encodable, raw_input, taken_pixels
 from .script import Graph, graph, parse_span
-from .tracks import Audio, Tracks, chosen_sound, parse_audio_tracks, parse_kinds, subtitle_codec
+from .tracks import subtitle_codec
+from .wanted import Audio, Tracks, chosen_sound, parse_audio_tracks, parse_kinds
 
 __all__ = [
     "Graph",

@@ -202,14 +202,21 @@ def absolute(value: Any) -> Any:
     return str(Path(value).absolute()) if is_file else value
 
 
+WIDE = 1 << 31
+"""Rates of numbers below this can be halved."""
+
+
 def check_without_clip(function: Callable[..., vs.VideoNode], given: Mapping[str, Any]) -> None:
-    """Raise what the function says of its arguments whatever the clip: a frame that lasts long stands in for it."""
+    """Raise what the function says of its arguments whatever the clip: one of half the target rate stands in for it."""
     options = {name: value for name, value in given.items() if name not in {"timecodes", "borders", "sc_clip"}}
     if function is retime:
         sampler(options["curve"], Fraction(1), 1)
         options |= {"curve": [(0, 0)], "length": 1}
-    lasts = 1000 if "fps_num" in given else 1  # a target rate must not be below the clip's own
-    function(vs.core.std.BlankClip(length=1, fpsnum=1, fpsden=lasts, keep=True), **options)
+    number, part = given.get("fps_num"), given.get("fps_den", 1)
+    rate = Fraction(1, 1000 if "fps_num" in given else 1)  # a target rate must not be below the clip's own
+    if type(number) is int and type(part) is int and 0 < number < WIDE and 0 < part < WIDE:
+        rate = Fraction(number, 2 * part)
+    function(vs.core.std.BlankClip(length=1, fpsnum=rate.numerator, fpsden=rate.denominator, keep=True), **options)
 
 
 def literal(value: object) -> str:

@@ -6,13 +6,9 @@ import logging
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
-
-from vs_slomo.errors import ArgumentError
 
 from .companion import MARGIN, Part, carriage, write_companion
 from .contents import Stream
@@ -20,40 +16,19 @@ from .encoders import BITMAPS, container_of
 from .encoders import Container as Target
 from .ffmpeg import has_filter
 from .metadata import kept_tags, moved, write_metadata
-from .probe import Container
+from .wanted import Tracks, chosen_sound
 
 log = logging.getLogger("vs_slomo")
 
-Audio = Literal["copy", "stretch", "drop"]
-KINDS = ("audio", "subtitles", "chapters", "attachments", "cover", "tags")
-"""What `tracks` of `render` may name."""
 DISPOSITIONS = {
     0: "default", 1: "dub", 2: "original", 3: "comment", 4: "lyrics", 5: "karaoke", 6: "forced",
     7: "hearing_impaired", 8: "visual_impaired", 9: "clean_effects", 16: "captions", 17: "descriptions",
 }  # fmt: skip
 """ffmpeg's bits and names."""
+LATE = Fraction(3, 100)
+"""Seconds by which sound may begin late where a container cannot tell."""
 LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
 """Opus refuses the others, such as 5.1 with its back speakers at the side."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tracks:
-    """What goes with the picture from a file.
-
-    start, duration: the part of the file, in seconds of its clock; a duration of None is the whole file.
-    stretch: how many times as long the picture takes. audio: "copy" (where the container does not take a track as it
-    is, it is encoded), "stretch" (encoded, and slowed down with the picture) or "drop".
-    kinds: those of KINDS that are kept. audio_tracks: the sound tracks that are kept, by number from 1 or by language;
-    None keeps all.
-    """
-
-    file: Container
-    start: Fraction = Fraction(0)
-    duration: Fraction | None = None
-    stretch: Fraction = Fraction(1)
-    audio: Audio = "copy"
-    kinds: frozenset[str] = frozenset(KINDS)
-    audio_tracks: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -92,46 +67,6 @@ class Plan:
         """Leave something out, and say so."""
         self.left.append(f"{what}: {why}")
         log.warning("left out: %s: %s", what, why)
-
-
-def parse_kinds(tracks: str | Sequence[str], *, subtitles: bool) -> frozenset[str]:
-    """Return the kinds that are kept: "all", "none", or names of KINDS with commas between. Raises ArgumentError."""
-    names = tracks.replace(" ", "").split(",") if isinstance(tracks, str) else list(tracks)
-    names = [*KINDS] if names == ["all"] else [] if names in (["none"], [""]) else names
-    for name in names:
-        if name not in KINDS:
-            raise ArgumentError("tracks", tracks, f"all, none, or some of {', '.join(KINDS)} with commas between")
-    return frozenset(names) - (frozenset() if subtitles else {"subtitles"})
-
-
-def parse_audio_tracks(chosen: str | int | Sequence[str | int] | None) -> tuple[str, ...] | None:
-    """Return the sound tracks by number or language. Raises ArgumentError."""
-    if chosen is None:
-        return None
-    parts = chosen.split(",") if isinstance(chosen, str) else [chosen] if isinstance(chosen, int) else [*chosen]
-    names = tuple(str(part).strip() for part in parts)
-    if not names or any(not name or name == "0" or name.startswith("-") for name in names):
-        raise ArgumentError("audio_track", chosen, 'numbers from 1 or languages, such as 2 or "deu" or "1,eng"')
-    return names
-
-
-def chosen_sound(tracks: Tracks) -> tuple[Stream, ...]:
-    """Return the sound tracks that are kept, each once. Raises ArgumentError where one is not there."""
-    sounds = tracks.file.of_kind("audio")
-    if tracks.audio == "drop" or "audio" not in tracks.kinds:
-        return ()
-    if tracks.audio_tracks is None:
-        return sounds
-    found: dict[int, Stream] = {}
-    for name in tracks.audio_tracks:
-        matching = [
-            s for n, s in enumerate(sounds, 1) if name == str(n) or name.lower() == s.tags.get("language", "").lower()
-        ]
-        if not matching:
-            there = ", ".join(f"{n} ({s.tags.get('language', 'und')}, {s.codec})" for n, s in enumerate(sounds, 1))
-            raise ArgumentError("audio_track", name, f"one of the file's: {there or 'none, it has no sound'}")
-        found |= {s.index: s for s in matching}
-    return tuple(found.values())
 
 
 def make_plan(tracks: Tracks, output: Path, fps: Fraction) -> Plan:
@@ -192,6 +127,8 @@ def _plan_sound(plan: Plan, stream: Stream) -> None:
         return
     copies = plan.target.copies
     takes = how == "packets" and (copies is None or stream.codec in copies)
+    begins = plan.tracks.file.sound_begins.get(stream.index, plan.part.zero)
+    takes = takes and (plan.target.late or begins - plan.part.zero < LATE)
     if plan.tracks.audio == "copy" and takes:
         plan.kept.append(Track(stream, how, "copy"))
         return
