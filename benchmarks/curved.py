@@ -31,9 +31,11 @@ from quality import averaged, left_out, tensor
 from torch import Tensor
 
 from vs_slomo import slomo
-from vs_slomo.engine.engine import dis_flow
 from vs_slomo.metrics import psnr
-from vs_slomo.model.superslomo import Flows, acceleration, bent, flows_at
+from vs_slomo.model.curved import acceleration, bent
+from vs_slomo.model.dis import dis_flow
+from vs_slomo.model.superslomo import flows_at
+from vs_slomo.model.warp import Flows
 from vs_slomo.training.data import Image, find_clips, read_frames
 
 COLUMNS = ("even", "curved", "line", "any")

@@ -19,7 +19,7 @@ import numpy as np
 import vapoursynth as vs
 
 from vs_slomo import slomo
-from vs_slomo.clips.frames import select
+from vs_slomo.clips.select import select
 
 core = vs.core
 

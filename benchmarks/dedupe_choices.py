@@ -19,7 +19,7 @@ from dedupe import LOST, SLOWER, noisy
 
 from vs_slomo.clips import cuts
 from vs_slomo.clips import duplicates as dedupe
-from vs_slomo.clips.frames import select
+from vs_slomo.clips.select import select
 from vs_slomo.timing.positions import Timing
 
 core = vs.core

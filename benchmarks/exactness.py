@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from vs_slomo import weights
-from vs_slomo.engine.engine import Engine, Settings
+from vs_slomo.engine.engine import Engine
+from vs_slomo.engine.settings import Settings
 from vs_slomo.metrics import psnr
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.training.data import find_clips, read_frames

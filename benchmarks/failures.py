@@ -15,7 +15,7 @@ import numpy as np
 from quality import make
 
 from vs_slomo import weights
-from vs_slomo.measure.evaluate import as_image
+from vs_slomo.measure.report import as_image
 from vs_slomo.training.scenes import Scene
 
 SEED, SPEEDS, SIZE = 11, (4, 16), (160, 256)

@@ -21,8 +21,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from vs_slomo import slomo, weights
-from vs_slomo.engine.engine import Settings
+from vs_slomo.engine.settings import Settings
 from vs_slomo.measure import bench
+from vs_slomo.measure.machine import device_name
+from vs_slomo.measure.start import moving_clip, time_start
 from vs_slomo.model.superslomo import SuperSloMo
 from vs_slomo.model.unet import UNet
 
@@ -54,7 +56,7 @@ def covered(intervals: Iterable[tuple[float, float]]) -> float:
 def sequential(settings: Settings, size: tuple[int, int], multi: int, streams: int, frames: int) -> dict[str, float]:
     """Read frames in sequence through the filter; return ms a frame and the part of the time the device was busy."""
     cuda = settings.device.startswith("cuda")
-    clip = bench.moving(*size).std.Loop(1 + frames // (8 * multi) + 2)
+    clip = moving_clip(*size).std.Loop(1 + frames // (8 * multi) + 2)
     options = {name: getattr(settings, name) for name in ("device", "precision", "scale", "flow", "tile")}
     out = slomo(clip, multi, sc=False, curved=False, num_streams=streams, model=str(settings.model), **options)
     for frame in out[: 2 * multi].frames(close=True):  # warm
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     size, large = (tuple(map(int, text.split("x"))) for text in (arguments.size, arguments.large))
-    found: dict[str, object] = {"device": bench.name_of(torch.device(arguments.device)), "torch": torch.__version__}
+    found: dict[str, object] = {"device": device_name(torch.device(arguments.device)), "torch": torch.__version__}
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         path = Path(folder) / "model.safetensors"
@@ -93,7 +95,7 @@ def main() -> None:
             chosen = replace(settings, precision=precision)
             result = bench.measure(chosen, size, arguments.multi, plain=precision == "fp32")
             found[precision] = asdict(result)
-            print(bench.as_text(result, {}), flush=True)
+            print(bench.bench_text(result, {}), flush=True)
             if precision == half:
                 height, width = (-(-n // 32) * 32 for n in size[::-1])
                 model = SuperSloMo(arguments.width).to("meta")
@@ -114,7 +116,7 @@ def main() -> None:
             found["sequential"].append(read)
             print("{streams} streams: {ms:.2f} ms a frame, busy {busy:.1%}".format_map(read), flush=True)
         for precision in (half, "fp32"):
-            start = bench.start(replace(settings, precision=precision), large, chosen=True)
+            start = time_start(replace(settings, precision=precision), large)
             found[f"large {precision}"] = asdict(start)
             print(
                 f"{arguments.large}, {precision}: {start.rss:.0f} MB, device {start.device_memory:.0f} MB", flush=True

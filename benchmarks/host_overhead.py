@@ -22,7 +22,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo import slomo
-from vs_slomo.engine.engine import Pair
+from vs_slomo.engine.pair import Pair
 from vs_slomo.filters import pairs
 from vs_slomo.model.superslomo import Motion
 

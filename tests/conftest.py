@@ -13,7 +13,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from vs_slomo.engine.engine import Settings, shared_engine
+from vs_slomo.engine.engine import shared_engine
+from vs_slomo.engine.settings import Settings
 from vs_slomo.model.superslomo import SuperSloMo
 from vs_slomo.weights import ModelInfo, save
 

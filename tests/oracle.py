@@ -146,16 +146,16 @@ def unet(x, parameters, net, *, last_activation):
 
 
 def flow(i0, i1, parameters, *, last_activation, levels=1):
-    """F01 and F10; with more levels what is left of them, once half the size has had its say."""
+    """F01 and F10; with more levels what is left of them in the middle, once half the size has had its say."""
     if levels > 1:
         small = (halve(pad(i, 64)) for i in (i0, i1))
         f01, f10 = (
             2 * enlarge(f, 2)[:, : i0.shape[1], : i0.shape[2]]
             for f in flow(*small, parameters, last_activation=last_activation, levels=levels - 1)
         )
-        more01 = flow(i0, warp(i1, f01), parameters, last_activation=last_activation)[0]
-        more10 = flow(i1, warp(i0, f10), parameters, last_activation=last_activation)[0]
-        return f01 + more01, f10 + more10
+        middle0, middle1 = warp(i0, (f10 - f01) / 4), warp(i1, (f01 - f10) / 4)
+        more01, more10 = flow(middle0, middle1, parameters, last_activation=last_activation)
+        return f01 + warp(more01, f01 / 2), f10 + warp(more10, f10 / 2)
     mean = parameters["mean"]
     out = unet(np.concatenate([i0 - mean, i1 - mean]), parameters, "flow_net", last_activation=last_activation)
     return out[0:2], out[2:4]
@@ -175,7 +175,7 @@ def agree(warped0, warped1, w, moved, t):
     detail0, detail1 = warped0 - smooth(warped0, 7), warped1 - smooth(warped1, 7)
     detail = w * detail0 + (1 - w) * detail1
     shared, power = (around(x.sum(axis=0)[None], 3) for x in (detail0 * detail1, detail**2))
-    lost = (1 - np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)) * 4 * w * (1 - w)
+    lost = ((1 - np.clip((shared + 1e-6) / (power + 1e-6), 0, 1)) * 4 * w * (1 - w)) ** 2
 
     light = around(warped0 - warped1, 7)
     changed = abs(smooth(warped0 - warped1, 7)).mean(axis=0)

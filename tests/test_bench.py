@@ -13,6 +13,9 @@ from conftest import python, settings_for
 from vs_slomo import cli
 from vs_slomo.errors import SlomoError
 from vs_slomo.measure import bench
+from vs_slomo.measure.machine import interleaved
+from vs_slomo.measure.plots import straight_line
+from vs_slomo.measure.start import moving_clip, time_start
 from vs_slomo.weights import load
 
 
@@ -47,7 +50,7 @@ def test_the_plain_way_is_the_models_own(seeing_model):
 
 
 def test_its_clip_moves():
-    clip = bench.moving(160, 90)
+    clip = moving_clip(160, 90)
     assert clip.num_frames == 9
     means = [float(p.props.PlaneStatsDiff) for p in clip.std.PlaneStats(clip[1:] + clip[0]).frames(close=True)]
     assert min(means) > 0.01
@@ -56,27 +59,27 @@ def test_its_clip_moves():
 def test_in_turns():
     order = []
     works = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
-    took = bench.interleaved(works, 3, torch.device("cpu"))
+    took = interleaved(works, 3, torch.device("cpu"))
     assert order == ["a", "b"] * 4
     assert {name: len(times) for name, times in took.items()} == {"a": 3, "b": 3}
 
 
 def test_a_straight_line():
-    constant, slope, error = bench.line([(x, 3 + 2 * x) for x in (1, 5, 20, 400)])
+    constant, slope, error = straight_line([(x, 3 + 2 * x) for x in (1, 5, 20, 400)])
     assert (constant, slope) == pytest.approx((3, 2))
     assert error < 1e-9
-    assert bench.line([(1, 1), (2, 4), (3, 9)])[2] > 0.1
+    assert straight_line([(1, 1), (2, 4), (3, 9)])[2] > 0.1
 
 
 def test_the_way_to_the_first_frame(shifting_model):
-    start = bench.start(settings_for(shifting_model), (64, 64), chosen=False)
+    start = time_start(settings_for(shifting_model), (64, 64))
     assert 0 < start.second < start.first < start.imports + start.load + start.first < 300
     assert start.rss > 100
 
 
 def test_a_process_that_fails(tmp_path):
     with pytest.raises(SlomoError, match="the process for the first frame failed: "):
-        bench.start(settings_for(tmp_path / "none.safetensors"), (64, 64), chosen=False)
+        time_start(settings_for(tmp_path / "none.safetensors"), (64, 64))
 
 
 def test_the_command(seeing_model, capsys):
@@ -132,7 +135,7 @@ def test_memory_is_this_processes_own():
         """
         import subprocess, sys
         held = b"x" * 1_500_000_000
-        code = "from vs_slomo.bench import peak_memory; print(peak_memory())"
+        code = "from vs_slomo.measure.start import peak_memory; print(peak_memory())"
         subprocess.run([sys.executable, "-c", code], check=True)
         """
     )

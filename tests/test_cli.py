@@ -8,13 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from fractions import Fraction
 
 import media
 import pytest
+import torch
 
-from vs_slomo.cli import frame_rate, main, parser
-from vs_slomo.errors import SourceError
+from vs_slomo.cli import main
+from vs_slomo.cli.app import ToStderr
+from vs_slomo.cli.flags import frame_range, frame_rate
+from vs_slomo.cli.progress import Bar
+from vs_slomo.errors import SourceError, WeightsError
 from vs_slomo.video.source import source
 
 
@@ -44,10 +49,12 @@ def fails(capsys, *arguments):
 
 
 def refused(capsys, *arguments):
-    """Run a command whose arguments are refused, and return what it says."""
-    with pytest.raises(SystemExit, match="2"):
+    """Run a command whose arguments are refused, and return what it says, without the box around it."""
+    with pytest.raises(SystemExit) as stopped:
         main([str(a) for a in arguments])
-    return capsys.readouterr().err
+    said = capsys.readouterr()
+    assert (stopped.value.code, said.out) == (2, "")
+    return " ".join(said.err.replace("│", " ").split())
 
 
 def test_render(video, tmp_path, shifting_model, capsys):
@@ -72,20 +79,13 @@ def test_slow_motion_to_a_file_that_is_there(video, tmp_path, shifting_model, ca
     assert (clip.num_frames, clip.fps) == (6, 10)
 
 
-def test_the_line_without_tqdm(video, tmp_path, shifting_model, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    options = ["--model", str(shifting_model), "--preset", "ultrafast", "--range", ":2"]
-    assert main(["render", video, "-o", str(tmp_path / "x.mp4"), *options]) == 0
-    assert "\r4/4 frames, " in capsys.readouterr().err
-
-
 def test_script(video, shifting_model, capsys):
     assert (
         main(["script", video, "--fps", "23.976", "--range", "0.2s:", "--model", str(shifting_model), "--no-sc"]) == 0
     )
     printed = capsys.readouterr().out
     assert f"clip = source({video!r})\nclip = clip[2:6]\n" in printed
-    assert f"clip = slomo(clip, model={str(shifting_model)!r}, fps_num=24000, fps_den=1001, sc=False)\n" in printed
+    assert f"clip = slomo(clip, fps_num=24000, fps_den=1001, model={str(shifting_model)!r}, sc=False)\n" in printed
     compile(printed, "script", "exec")
 
 
@@ -105,8 +105,8 @@ def test_a_curve_and_its_shutter(tmp_path, capsys, video, shifting_model):
     )
     assert main(["script", str(video), *map(str, options)]) == 0
     printed = capsys.readouterr().out
-    told = f"curve={str(curve)!r}, unit='frames', shutter=5, shutter_angle=90.0)\n"
-    assert f"clip = retime(clip, model={str(shifting_model)!r}, {told}" in printed
+    told = f"curve={str(curve)!r}, unit='frames', shutter=5, shutter_angle=90.0"
+    assert f"clip = retime(clip, {told}, model={str(shifting_model)!r})\n" in printed
     said = fails(capsys, "script", video, "--shutter", "5")
     assert said == "vs-slomo: --curve: missing, allowed: a file of keyframes, where --unit or --shutter are given\n"
     assert "--multi: got 3, allowed: not together with a curve" in fails(
@@ -145,9 +145,14 @@ def test_errors_are_one_line(tmp_path, video, capsys):
         (["--multi", "0.5"], "--multi: got '0.5', allowed: a number of at least 1, such as 2, 2.5 or \"5/2\""),
         (
             ["--curved", "--num-streams", "2"],
-            "--num-streams: got 2, allowed: 1 with curved, whose pairs need each other's flow",
+            "--num-streams: got 2, allowed: 1 with --curved, whose pairs need each other's flow",
         ),
         (["--sc-threshold", "7"], "--sc-threshold: got 7.0, allowed: a number in [0, 1]"),
+        (["--dedupe-threshold", "7"], "--dedupe-threshold: got 7.0, allowed: a threshold in (0, 1]"),
+        (
+            ["--dedupe", "--curved"],
+            "--curved: given, allowed: not together with --dedupe, whose pictures come at uneven times",
+        ),
     ],
 )
 def test_errors_speak_of_options(video, capsys, options, said):
@@ -172,32 +177,48 @@ def test_debug_anywhere(place, tmp_path):
     command = ["render", "no.mp4", "-o", str(tmp_path / "x.mp4")]
     with pytest.raises(SourceError, match="does not exist"):
         main([*command[:place], "--debug", *command[place:]])
-    assert not parser().parse_args(command).debug
+    assert main(command) == 1
 
 
 def test_debug_behind_an_action():
-    assert parser().parse_args(["weights", "list", "--debug"]).debug
+    with pytest.raises(WeightsError, match="neither a file"):
+        main(["weights", "show", "gone", "--debug"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--multi", "4", "--fps", "60"], "argument --fps: not allowed with argument --multi"),
+        (["--multi", "4", "--fps", "60"], "--multi and --fps exclude each other"),
         *(
             (
                 ["--fps", rate],
-                f"argument --fps: got '{rate}', allowed: frames a second, such as 60, 59.94 or 60000/1001",
+                f"--fps: got '{rate}', allowed: frames a second, such as 60, 59.94 or 60000/1001",
             )
             for rate in ("fast", "60/0", "0", "-24", "nan")
         ),
-        (["--scale", "half"], "argument --scale: got 'half', allowed: 1, 1/2, 1/4, 1/8 or auto"),
-        (["--audio", "keep"], "argument --audio: invalid choice: 'keep'"),
-        (["--ffmpeg-options", "-tune 'film"], "argument --ffmpeg-options: invalid"),
-        (["--source", "dgdec"], "argument --source: invalid choice: 'dgdec'"),
+        (["--scale", "half"], "--scale: got 'half', allowed: 1, 1/2, 1/4, 1/8 or auto"),
+        (["--borders", "wide"], "--borders: got 'wide', allowed: auto or left,top,right,bottom in pixels"),
+        (["--colour-range", "2"], "--colour-range: got '2', allowed: limited or full"),
+        (["--start", "1:2:3:4"], "--start: got '1:2:3:4', allowed: a frame, such as 100, seconds, 1.5s, or"),
+        (["--audio", "keep"], 'Invalid value "keep" for --audio. Choose from: "copy", "stretch", "drop".'),
+        (["--ffmpeg-options", "-tune 'film"], "--ffmpeg-options: got "),
+        (["--source", "dgdec"], 'Invalid value "dgdec" for --source'),
+        (["--num-streams", "many"], '"many" into int'),
+        (["--over"], "Unknown option: --over. Did you mean --overwrite?"),
+        (["--input", "in.mp4"], "Unknown option: --input."),
+        (["more.mp4"], "Too many arguments: more.mp4. See vs-slomo render --help."),
+        (["--crf"], "--crf needs a value. See vs-slomo render --help."),
     ],
 )
 def test_refused_arguments(arguments, message, capsys):
     assert message in refused(capsys, "render", "in.mp4", "-o", "out.mp4", *arguments)
+
+
+def test_what_is_missing(capsys):
+    assert "INPUT is missing. See vs-slomo render --help." in refused(capsys, "render")
+    assert "--output is missing." in refused(capsys, "render", "in.mp4")
+    assert "URL is missing. See vs-slomo weights fetch --help." in refused(capsys, "weights", "fetch")
+    assert 'Unknown command "rende". Did you mean "render"?' in refused(capsys, "rende")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +238,113 @@ def test_rates_as_they_are_written(text, rate):
     assert frame_rate(text) == rate
 
 
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("0:01:30-0:02:00", "90s:120s"),
+        ("1:30.25-", "90.25s:"),
+        ("-1:00:00", ":3600s"),
+        ("100:250", "100:250"),
+        ("-5", "-5"),
+        ("1-2", "1-2"),
+    ],
+)
+def test_clock_times(text, span):
+    assert frame_range(text) == span
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--range", "0.2s:0.5s"],
+        ["--range=0:00.2-0:00.5"],
+        ["--start", "0.2s", "--end", "0:00:00.5"],
+        ["--start", "2", "--end", "5"],
+        ["--range", ":1", "--range", "2:5"],
+    ],
+)
+def test_a_part(video, capsys, options):
+    assert main(["script", video, *options]) == 0
+    assert "clip = clip[2:5]\n" in capsys.readouterr().out
+
+
+def test_what_begins_with_a_dash(video, tmp_path, capsys, shifting_model, monkeypatch):
+    for option in (["--range=-5"], ["--range", "-5"]):
+        assert "--range: got '-5', allowed: " in fails(capsys, "script", video, *option)
+    assert "--sc-threshold: got -1.0" in fails(capsys, "script", video, "--sc-threshold", "-1")
+    assert "--start/--end: got '1:2s', allowed: " in fails(capsys, "script", video, "--start", "1", "--end", "2s")
+    said = fails(capsys, "script", video, "--range", ":3", "--start", "2")
+    assert said == "vs-slomo: --range: got ':3', allowed: not together with --start or --end\n"
+    monkeypatch.chdir(tmp_path)
+    media.picture(tmp_path / "-in.mp4", seconds=0.3)
+    options = ["--model", str(shifting_model), "--preset", "ultrafast", "--ffmpeg-options", "-tune film"]
+    assert main(["render", "-o", "out.mp4", *options, "--", "-in.mp4"]) == 0
+    assert len(source(tmp_path / "out.mp4")) == 6
+
+
+def test_every_option_of_slomo(video, capsys):
+    options = "--tile 256 --sc-action blend --dedupe --max-gap 3 --borders 0,4,0,4 --matrix 1 --colour-range full"
+    assert main(["script", video, *options.split(), "--debug-view", "t", "--slow-motion"]) == 0
+    told = "tile=256, sc_action='blend', dedupe=True, max_gap=3, borders=(0, 4, 0, 4), matrix=1, range=1, debug='t'"
+    assert f"clip = slomo(clip, slow_motion=True, {told})\n" in capsys.readouterr().out
+    assert main(["script", video, "--dedupe-threshold", "0.02", "--borders", "auto"]) == 0
+    assert "borders='auto', dedupe=0.02)" in capsys.readouterr().out
+
+
+def test_the_debug_view_has_no_curve(tmp_path, capsys, video):
+    (curve := tmp_path / "ramp.txt").write_text("0 0\n4 6\n")
+    said = fails(capsys, "script", video, "--curve", curve, "--unit", "frames", "--debug-view", "flow")
+    assert said == "vs-slomo: --debug-view: got 'flow', allowed: not together with a curve\n"
+
+
+COMMANDS = ("render", "script", "demo", "evaluate", "compare", "bench", "train", "weights")
+
+
+def test_help(capsys):
+    assert main([]) == 0
+    bare = capsys.readouterr()
+    assert main(["--help"]) == 0
+    assert capsys.readouterr() == bare
+    assert bare.err == ""
+    for command in COMMANDS:
+        assert f"│ {command} " in bare.out
+        assert main([command, "--help"]) == 0
+        said = capsys.readouterr().out
+        first, *_, example = said.split("\n\n╭")[0].split("\n\n")[1:]
+        assert first.replace("\n", " ").rstrip().endswith(".")
+        assert f"vs-slomo {command}" in example
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("vs-slomo ")
+
+
+HEAVY = ("torch", "numpy", "vapoursynth", "cv2", "safetensors")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["render", "--help"], ["--version"]])
+def test_it_loads_little(arguments):
+    code = f"import sys; from vs_slomo.cli import main; main({arguments}); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {*HEAVY} & {*done.stderr.split()}
+
+
+def test_without_cyclopts():
+    code = "import sys; sys.modules['cyclopts'] = None; from vs_slomo.cli import main; sys.exit(main(['--help']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "vs-slomo: the command needs the package cyclopts: pip install cyclopts\n"
+
+
+def test_what_is_logged_stands_above_the_bar(capsys):
+    with Bar() as bar:
+        bar(1, 4)
+        ToStderr().handle(logging.makeLogRecord({"msg": "a note"}))
+        bar(4, 4)
+    assert capsys.readouterr().err.splitlines()[0].strip() == "a note"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise")
 def test_whoever_reads_may_stop(video):
     command = [sys.executable, "-m", "vs_slomo", "script", video]
@@ -225,6 +353,13 @@ def test_whoever_reads_may_stop(video):
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False, env=os.environ)
     os.close(write)
     assert (done.returncode, b"Traceback" in done.stderr) == (141, False), done.stderr.decode()
+
+
+def has_more_than(file):
+    """Whether something is written beside a file; the trial before the first frame comes and goes."""
+    with suppress(FileNotFoundError):
+        return any(path.stat().st_size for path in file.parent.iterdir() if path != file)
+    return False
 
 
 @pytest.fixture
@@ -244,7 +379,7 @@ def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=os.environ
     ) as process:
         until = time.monotonic() + 120
-        while not (partial := tmp_path / "out.partial.mp4").exists() or not partial.stat().st_size:
+        while not has_more_than(long):
             assert process.poll() is None, process.stderr.read().decode()
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -254,3 +389,16 @@ def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
     assert err.decode().endswith("vs-slomo: stopped\n")
     assert out == b""
     assert [x.name for x in tmp_path.iterdir()] == ["long.mp4"]
+
+
+@pytest.mark.parametrize(("stage", "step", "seconds", "done"), [(1, 10, 0, True), (1, 3, 60, True), (1, 9, 59, False)])
+def test_a_run_that_is_finished_says_so(tmp_path, capsys, monkeypatch, stage, step, seconds, done):
+    (tmp_path / "run").mkdir()
+    torch.save({"stage": stage, "step": step, "seconds": seconds}, tmp_path / "run" / "last.pt")
+    stages = '[[stage]]\nname = "a"\nsteps = 5\n[[stage]]\nname = "b"\nsteps = 10\nminutes = 1\n'
+    (config := tmp_path / "run.toml").write_text(f'data = "none"\nrun = "{(tmp_path / "run").as_posix()}"\n{stages}')
+    went_on = []
+    monkeypatch.setattr("vs_slomo.training.loop.train", lambda *_, **options: went_on.append(options))
+    assert main(["train", str(config), "--resume"]) == 0
+    assert (went_on == []) == done
+    assert ("is finished" in capsys.readouterr().out) == done

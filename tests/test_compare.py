@@ -20,7 +20,7 @@ from vs_slomo.cli import main
 from vs_slomo.errors import ArgumentError, SlomoError
 from vs_slomo.measure import compare as module
 from vs_slomo.measure.compare import compare, middle
-from vs_slomo.measure.evaluate import measured, rgb_frames
+from vs_slomo.measure.scores import measured, rgb_frames
 
 CHEAP = ["blend", "sample"]
 

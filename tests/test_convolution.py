@@ -1,17 +1,18 @@
-"""The faster convolutions: the same numbers, and which one is chosen."""
+"""The faster convolutions: the same numbers, which one is chosen, and the same bits wherever they run."""
 
 from __future__ import annotations
 
-import json
+import itertools
 
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import python
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vs_slomo.engine import cpu as convolution
-from vs_slomo.engine.cpu import WAYS, Fastest, ToomCook, accelerate, fastest, toom_cook
+from vs_slomo.engine import cpu
+from vs_slomo.engine.cpu import TABLES, WAYS, Accelerated, Row, ToomCook, accelerate, chosen_way, toom_cook
 from vs_slomo.model.unet import Convolution, Enlarging, UNet
 
 
@@ -19,15 +20,6 @@ from vs_slomo.model.unet import Convolution, Enlarging, UNet
 def no_gradients():
     with torch.inference_mode():
         yield
-
-
-@pytest.fixture
-def forgotten(tmp_path, monkeypatch):
-    """Nothing has been chosen yet; the file of the choices."""
-    monkeypatch.setenv("VS_SLOMO_HOME", str(tmp_path))
-    convolution._all.cache_clear()
-    yield tmp_path / "convolutions.json"
-    convolution._all.cache_clear()
 
 
 def inputs_for(layer, height, width, parts=1):
@@ -100,76 +92,103 @@ def test_a_network_that_is_accelerated(last_activation):
     net, x = UNet(6, 4, 4, last_activation=last_activation), torch.rand(1, 6, 64, 96)
     expected = net(x)
     accelerate(net)
-    assert sum(isinstance(m, Fastest) for m in net.modules()) == 22
+    assert sum(isinstance(m, Accelerated) for m in net.modules()) == 22
     assert torch.allclose(net(x), expected, atol=1e-5)
     assert torch.allclose(net(x[..., :64]), UNet.forward(net, x[..., :64]), atol=1e-5)  # another size
 
 
-# --- the choice -------------------------------------------------------------------------------------------
+# --- which way --------------------------------------------------------------------------------------------
 
 
-class Slow(convolution.Direct):
-    def __call__(self, *inputs):
-        for _ in range(30):
-            out = super().__call__(*inputs)
-        return out
+@pytest.fixture(params=[*TABLES, "DEFAULT"])
+def processor(request, monkeypatch):
+    """A processor's kind."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: request.param)
+    return request.param
 
 
-class Wrong(convolution.Direct):
-    def __call__(self, *inputs):
-        return torch.zeros_like(super().__call__(*inputs))
+@pytest.mark.parametrize("kind", [Convolution, Enlarging])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_whatever_the_table_chooses_can_be_made(processor, kind, dtype):
+    names = set()
+    for channels, kernel, size in itertools.product((8, 64, 256), (3, 5, 7), ((8, 14), (128, 224))):
+        if kind is Enlarging and kernel != 3:
+            continue
+        layer = kind(channels, channels, kernel).to(dtype)
+        name = chosen_way(layer, channels, size)
+        WAYS[name](layer, size)
+        names.add(name)
+    assert names == ({"direct"} if processor == "DEFAULT" or dtype != torch.float32 else names)
+    assert len(names) > 1 or processor == "DEFAULT" or dtype != torch.float32
 
 
-class Broken(convolution.Direct):
-    def __call__(self, *inputs):
-        raise RuntimeError("this processor cannot")
+def test_the_first_row_that_fits_counts(monkeypatch):
+    rows = (Row(Convolution, 3, 8, 4, "toom-cook", (100, 200)), Row(Convolution, 3, 4, 4, "folded"))
+    monkeypatch.setitem(TABLES, torch.backends.cpu.get_cpu_capability(), rows)
+    layer = Convolution(8, 4, 3)
+    sizes = {"toom-cook": [(10, 10), (1, 199)], "folded": [(9, 11), (10, 20)]}
+    for name, places in sizes.items():
+        assert [chosen_way(layer, 8, size) for size in places] == [name, name]
+    assert chosen_way(Convolution(4, 4, 3), 4, (10, 10)) == "folded"
+    assert chosen_way(Convolution(3, 4, 3), 3, (10, 10)) == "direct"
+    assert chosen_way(Convolution(8, 3, 3), 8, (10, 10)) == "direct"
+    assert chosen_way(Convolution(8, 4, 5), 8, (10, 10)) == "direct"
+    assert chosen_way(Enlarging(8, 4, 3), 8, (10, 10)) == "direct"
 
 
-def test_the_fastest_that_is_right(monkeypatch):
-    layer = Convolution(8, 8, 3)
-    ways = {"direct": Slow, "wrong": Wrong, "broken": Broken, "quick": convolution.Direct}
-    monkeypatch.setattr(convolution, "WAYS", ways)
-    assert fastest(layer, inputs_for(layer, 32, 32)) == "quick"
-    del ways["quick"]
-    assert fastest(layer, inputs_for(layer, 32, 32)) == "direct"
-
-
-def test_the_choice_is_kept_and_announced(forgotten, monkeypatch, caplog):
-    convolution._announce.cache_clear()
-    layer, chosen = Convolution(3, 4, 3), []
-
-    def choose(layer, inputs):
-        chosen.append(tuple(x.shape for x in inputs))
-        return "toom-cook"
-
-    monkeypatch.setattr(convolution, "fastest", choose)
-    (x,) = inputs_for(layer, 16, 24)
+def test_the_layer_runs_that_way(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(cpu, "chosen_way", lambda *given: chosen.append(given[1:]) or "toom-cook")
+    layer = Convolution(3, 4, 3)
+    run, (x,) = Accelerated(layer), inputs_for(layer, 16, 24)
     for _ in range(2):
-        run = Fastest(layer)
-        run(x)
-        assert isinstance(run.ways[3, 16, 24], ToomCook)
-        convolution._all.cache_clear()  # as another process
-    assert chosen == [((1, 3, 16, 24),)]
-    (stored,) = json.loads(forgotten.read_text()).values()
-    assert stored == {"keep 3 to 4, 3x3, 16x24 float32": "toom-cook"}
-    assert list(forgotten.parent.iterdir()) == [forgotten]
-    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        "choosing the fastest convolutions for this machine: this takes longer once, for each size"
-    ]
+        assert torch.allclose(run(x), layer(x), atol=1e-5)
+    assert isinstance(run.ways[3, 16, 24], ToomCook)
+    assert chosen == [(3, (16, 24))]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"a": {"keep 3 to 4, 3x3, 16x24 float32": "none"}}'])
-def test_a_file_that_is_no_good_is_written_anew(forgotten, text):
-    forgotten.write_text(text.replace('"a"', json.dumps(convolution._machine())))
-    layer = Convolution(3, 4, 3)
-    Fastest(layer)(*inputs_for(layer, 16, 24))
-    chosen = json.loads(forgotten.read_text())[convolution._machine()]
-    assert chosen["keep 3 to 4, 3x3, 16x24 float32"] in WAYS
+# --- the same bits ----------------------------------------------------------------------------------------
 
 
-def test_without_a_place_to_write(forgotten, monkeypatch):
-    forgotten.write_text("")  # a file where a folder must be
-    monkeypatch.setenv("VS_SLOMO_HOME", str(forgotten))
-    layer = Convolution(3, 4, 3)
-    (x,) = inputs_for(layer, 16, 24)
-    assert torch.allclose(Fastest(layer)(x), layer(x), atol=1e-5)
+def outputs(threads, width=16, size=(160, 224)):
+    """Both networks' output for the same input, by so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        made = []
+        for channels in ((6, 4), (20, 5)):
+            torch.manual_seed(1)
+            net, x = UNet(*channels, width), torch.rand(1, channels[0], *size)
+            accelerate(net)
+            made.append(net(x))
+            assert len({type(way) for m in net.modules() if isinstance(m, Accelerated) for way in m.ways.values()}) > 1
+        return made
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def with_a_table():
+    if torch.backends.cpu.get_cpu_capability() not in TABLES:
+        pytest.skip("this kind of processor has no table")
+
+
+@pytest.mark.usefixtures("with_a_table")
+def test_any_number_of_threads_gives_the_same_bits():
+    for one, two, three in zip(outputs(1), outputs(2), outputs(3), strict=True):
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
+
+
+@pytest.mark.usefixtures("with_a_table")
+def test_two_processes_give_the_same_bits():
+    code = """
+        import hashlib, sys, torch
+        from test_convolution import outputs
+        with torch.inference_mode():
+            made = outputs(int(sys.argv[1]))
+        print(hashlib.sha256(b"".join(x.numpy().tobytes() for x in made)).hexdigest())
+    """
+    first, second = (python(code, threads) for threads in (1, 2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout

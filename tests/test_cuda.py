@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from vs_slomo.engine.cache import FrameCache
 from vs_slomo.engine.cuda import CORES, Graphed, Padded
-from vs_slomo.engine.engine import Engine, FrameCache, Settings
+from vs_slomo.engine.engine import Engine
+from vs_slomo.engine.settings import Settings
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.model.unet import UNet
 

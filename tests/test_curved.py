@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,11 +14,12 @@ from clips import convert, core, counting, distance, from_pictures, frozen, movi
 from vs_slomo import motion, retime, slomo
 from vs_slomo.clips.cuts import NEXT, PREV
 from vs_slomo.clips.durations import timed
-from vs_slomo.engine.engine import Engine, PairCache
+from vs_slomo.engine.engine import Engine
 from vs_slomo.errors import ArgumentError
 from vs_slomo.filters import options as options_of
 from vs_slomo.filters import pairs
-from vs_slomo.model.superslomo import SuperSloMo, acceleration, bent, flows_at
+from vs_slomo.model.curved import acceleration, bent
+from vs_slomo.model.superslomo import SuperSloMo, flows_at
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.training.scenes import pattern
 
@@ -247,7 +247,7 @@ def test_in_order_each_flow_is_found_once(curved, shifting_model, engine_of):
 
 @pytest.mark.parametrize("step", [1, -1])
 def test_each_flow_is_found_once_whatever_it_takes(curved, shifting_model, engine_of, monkeypatch, step):
-    monkeypatch.setattr(pairs, "PairCache", partial(PairCache, limit=1))
+    monkeypatch.setattr(pairs, "PAIR_BYTES", 1)
     engine, out = engine_of(shifting_model, flow="dis"), curved(pan(PARABOLA))
     before = engine.runs
     for n in range(len(out))[::step]:

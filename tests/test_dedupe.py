@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from vs_slomo import slomo
 from vs_slomo.clips import duplicates as dedupe
 from vs_slomo.clips import formats
-from vs_slomo.clips.frames import select
+from vs_slomo.clips.select import select
 from vs_slomo.errors import ArgumentError
 from vs_slomo.timing.positions import Timing
 

@@ -14,21 +14,14 @@ import torch
 from conftest import SHIFT, settings_for
 
 from vs_slomo import weights
-from vs_slomo.engine.engine import (
-    DTYPES,
-    SCALES,
-    Engine,
-    Pair,
-    PairCache,
-    check_device,
-    check_flow,
-    check_precision,
-    check_scale,
-    dis_flow,
-    shared_engine,
-)
+from vs_slomo.engine.cache import ByteCache
+from vs_slomo.engine.engine import Engine, shared_engine
+from vs_slomo.engine.pair import Pair
+from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
+from vs_slomo.model.dis import dis_flow
 from vs_slomo.model.superslomo import network_input
+from vs_slomo.weights import SCALES
 
 
 def textured(height, width, x=0, y=0):
@@ -235,7 +228,7 @@ class Kept:
 
 
 def test_pairs_are_bounded_in_bytes():
-    cache, computed = PairCache(limit=35_000), []
+    cache, computed = ByteCache("pairs", 35_000), []
 
     def compute(k):
         computed.append(k)
@@ -248,7 +241,7 @@ def test_pairs_are_bounded_in_bytes():
 
 
 def test_one_pair_is_kept_however_large_it_is():
-    cache = PairCache(limit=1)
+    cache = ByteCache("pairs", 1)
     one = cache.get((0, 1), Kept)
     assert cache.get((0, 1), lambda: pytest.fail("computed again")) is one
     other = cache.get((1, 2), Kept)
@@ -258,7 +251,7 @@ def test_one_pair_is_kept_however_large_it_is():
 
 def test_pairs_of_identical_frames_are_kept_and_counted():
     """A still scene has very many of them."""
-    cache = PairCache(limit=100_000)
+    cache = ByteCache("pairs", 100_000)
     for k in range(1000):
         assert cache.get((k, k + 1), lambda: None) is None
     assert cache.size <= cache.limit
@@ -266,7 +259,7 @@ def test_pairs_of_identical_frames_are_kept_and_counted():
 
 
 def test_an_error_leaves_nothing_behind():
-    cache = PairCache()
+    cache = ByteCache("pairs", 100_000)
     with pytest.raises(ZeroDivisionError):
         cache.get((0, 1), lambda: 1 // 0)
     assert cache.size == 0

@@ -6,6 +6,7 @@ import csv
 import json
 import logging
 import weakref
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -21,8 +22,13 @@ from vs_slomo.cli import main
 from vs_slomo.engine import engine
 from vs_slomo.errors import ArgumentError, SlomoError, SourceError
 from vs_slomo.filters.baselines import blend, sample
-from vs_slomo.measure import evaluate as module
-from vs_slomo.measure.evaluate import HIGHEST, Score, as_text, evaluate, find_cases, methods, minterpolate, table, write
+from vs_slomo.measure import cases as cases_module
+from vs_slomo.measure import methods as methods_module
+from vs_slomo.measure import scores as scores_module
+from vs_slomo.measure.cases import TRIPLETS, find_cases
+from vs_slomo.measure.methods import methods, minterpolate
+from vs_slomo.measure.report import MOST_ROWS, table, table_text, write_report
+from vs_slomo.measure.scores import HIGHEST, Score, evaluate, has_ssimulacra2, moving_parts, ssimulacra2
 from vs_slomo.metrics import interpolation_error, psnr, ssim
 
 CHEAP = {"sample": partial(sample, sc=False), "blend": partial(blend, sc=False)}
@@ -57,7 +63,7 @@ def ramp(n, steps):
 # --- cases ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names", module.TRIPLETS)
+@pytest.mark.parametrize("names", TRIPLETS)
 def test_triplets(tmp_path, names):
     pictures = triplet(tmp_path / "b", names, 3)
     triplet(tmp_path / "a", names)
@@ -84,7 +90,7 @@ def test_middlebury_has_its_truths_elsewhere(tmp_path):
 
 def test_vimeo_says_which_triplets_are_to_test_with(tmp_path):
     for name in ("00001/0001", "00001/0002", "00002/0001"):
-        triplet(tmp_path / "sequences" / name, module.TRIPLETS[2])
+        triplet(tmp_path / "sequences" / name, TRIPLETS[2])
     (tmp_path / "tri_testlist.txt").write_text("00001/0002\n00002/0001\n\n")
     assert [c.clip for c in find_cases(tmp_path)] == ["sequences/00001/0002", "sequences/00002/0001"]
 
@@ -107,7 +113,7 @@ def test_videos_are_cut_into_pairs_without_cuts(tmp_path, monkeypatch):
         moving(vs.YUV420P8, 96, 64, 1), length=6, color=[20, 90, 90]
     )
     (tmp_path / "a.mp4").touch()
-    monkeypatch.setattr(module, "source", lambda path: clip)
+    monkeypatch.setattr(cases_module, "source", lambda path: clip)
     cases = list(find_cases(tmp_path))
     # 10 windows of 3 frames; the cut lies behind frame 5.
     assert [c.name for c in cases] == [str(n) for n in range(10) if n not in (4, 5)]
@@ -135,7 +141,7 @@ def test_folders_that_hold_nothing(tmp_path):
         list(find_cases(tmp_path / "none"))
     with pytest.raises(ArgumentError, match="triplets of pictures, videos, or folders"):
         list(find_cases(tmp_path))
-    triplet(tmp_path / "a", module.TRIPLETS[2])
+    triplet(tmp_path / "a", TRIPLETS[2])
     with pytest.raises(ArgumentError, match="stride"):
         list(find_cases(tmp_path, stride=4))
     (tmp_path / "a" / "im2.png").write_bytes(b"not a picture")
@@ -144,7 +150,7 @@ def test_folders_that_hold_nothing(tmp_path):
 
 
 def test_pictures_of_other_sizes(tmp_path):
-    triplet(tmp_path, module.TRIPLETS[2])
+    triplet(tmp_path, TRIPLETS[2])
     put(tmp_path / "im3.png", noise(1, (20, 20)))
     with pytest.raises(SourceError, match=r"im3\.png: is 20x20, im1\.png 32x24"):
         list(find_cases(tmp_path))
@@ -154,7 +160,7 @@ def test_pictures_of_other_sizes(tmp_path):
 
 
 def test_scores_are_those_of_the_pictures(tmp_path):
-    first, truth, last = triplet(tmp_path / "a", module.TRIPLETS[2])
+    first, truth, last = triplet(tmp_path / "a", TRIPLETS[2])
     scores = {s.method: s for s in evaluate(find_cases(tmp_path), CHEAP)}
 
     def expected(picture):
@@ -191,7 +197,7 @@ def test_all_methods_at_once(tmp_path, shifting_model):
 
 def test_the_filter_and_the_methods_hold_one_engine_from_case_to_case(tmp_path, shifting_model, monkeypatch):
     for name in "abc":
-        triplet(tmp_path / name, module.TRIPLETS[2])
+        triplet(tmp_path / name, TRIPLETS[2])
     loaded, load = [], weights.load
     monkeypatch.setattr(weights, "load", lambda path: loaded.append(path) or load(path))
     monkeypatch.setattr(engine, "_engines", weakref.WeakValueDictionary())  # another test may still hold this model's
@@ -209,7 +215,7 @@ def test_methods_by_name(monkeypatch):
     def missing(*_, **__):
         raise SlomoError("mc: needs the plugin MVTools")
 
-    monkeypatch.setattr(module, "mc", missing)
+    monkeypatch.setattr(methods_module, "mc", missing)
     assert "mc" not in methods()
     with pytest.raises(SlomoError, match="MVTools"):
         methods(["mc"])
@@ -250,7 +256,7 @@ def test_the_mean_is_that_of_the_clips():
 
 
 def test_text():
-    assert as_text(table(SCORES)).splitlines() == [
+    assert table_text(table(SCORES)).splitlines() == [
         "PSNR in dB    blend",
         "a             25.00",
         "b             40.00",
@@ -258,12 +264,70 @@ def test_text():
         "mean SSIM    0.7500",
         "mean IE        3.00",
     ]
-    many = [Score(str(n), "", 0.5, "blend", 30.0, 0.5, 4.0) for n in range(module.MOST_ROWS + 1)]
-    assert len(as_text(table(many)).splitlines()) == 4
+    many = [Score(str(n), "", 0.5, "blend", 30.0, 0.5, 4.0) for n in range(MOST_ROWS + 1)]
+    assert len(table_text(table(many)).splitlines()) == 4
+
+
+def test_metrics_that_could_not_be_measured_are_left_out():
+    some = [Score("a", "0", 0.5, "blend", 30.0, 0.5, 4.0, moving=20.0), Score("b", "0", 0.5, "blend", 40.0, 0.9, 1.0)]
+    means = table(some)
+    assert means["mean"]["blend"]["moving"] == 20  # of the clips that move
+    assert "ssimulacra2" not in means["mean"]["blend"]
+    assert table_text(means).splitlines()[-1] == "mean PSNR moving    20.00"
+    assert "mean SSIMULACRA2    90.00" in table_text(table([replace(some[0], ssimulacra2=90.0)]))
+
+
+def test_files_without_numbers_where_there_are_none(tmp_path):
+    some = [replace(SCORES[0], moving=20.0), SCORES[2]]
+    write_report(some, tmp_path, {})
+    rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
+    assert [row["moving"] for row in rows] == ["20.0", ""]
+    means = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)["means"]
+    assert means["a"]["blend"]["moving"] == 20
+    assert "moving" not in means["b"]["blend"]
+
+
+def test_the_parts_that_move():
+    """A square that moves by 6 pixels over a background that rests."""
+    ground = cv2.GaussianBlur(noise(1, (96, 128)), (0, 0), 2)
+    square = cv2.GaussianBlur(noise(2, (32, 32)), (0, 0), 2)
+    blank = core.std.BlankClip(format=vs.RGB24, width=128, height=96, length=2, keep=True)
+
+    def fill(n, f):
+        out, picture = f.copy(), ground.copy()
+        picture[32:64, 40 + 6 * n : 72 + 6 * n] = square
+        for p in range(3):
+            np.copyto(np.asarray(out[p]), picture[..., p])
+        return out
+
+    moving = moving_parts(blank.std.ModifyFrame(blank, fill))
+    assert moving[40:56, 50:66].float().mean() > 0.9
+    assert moving[:16].float().mean() < 0.05
+    assert not moving_parts(core.std.BlankClip(format=vs.RGB24, width=64, height=48, length=2)).any()
+    assert not moving_parts(core.std.BlankClip(format=vs.RGB24, width=8, height=8, length=2)).any()
+
+
+@pytest.mark.skipif(not has_ssimulacra2(), reason="needs vapoursynth-vszip")
+def test_ssimulacra2_is_there_beside_the_others(tmp_path):
+    first, truth, _ = triplet(tmp_path / "a", TRIPLETS[2])
+    scores = {s.method: s for s in evaluate(find_cases(tmp_path), {"sample": CHEAP["sample"]})}
+    x, y = (
+        torch.from_numpy(np.ascontiguousarray(p[..., ::-1].transpose(2, 0, 1))).float() / 255 for p in (first, truth)
+    )
+    assert scores["sample"].ssimulacra2 == pytest.approx(ssimulacra2(x, y))
+    assert ssimulacra2(y, y) == pytest.approx(100, abs=0.1)
+    soft = torch.nn.functional.avg_pool2d(y[None], 3, 1, 1)[0]
+    assert ssimulacra2(x, y) < ssimulacra2(soft, y) < 90
+
+
+def test_without_the_plugin_ssimulacra2_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(scores_module, "has_ssimulacra2", lambda: False)
+    triplet(tmp_path / "a", TRIPLETS[2])
+    assert "SSIMULACRA2" not in table_text(table(evaluate(find_cases(tmp_path), CHEAP)))
 
 
 def test_files(tmp_path):
-    write(SCORES, tmp_path, {"folder": tmp_path, "model": "some model"})
+    write_report(SCORES, tmp_path, {"folder": tmp_path, "model": "some model"})
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert rows[1] == {
         "clip": "a",
@@ -277,7 +341,7 @@ def test_files(tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["means"]["mean"]["blend"]["psnr"] == 32.5
     assert summary["frames"] == 3
-    assert (tmp_path / "table.txt").read_text() == f"some model\n{as_text(table(SCORES))}\n"
+    assert (tmp_path / "table.txt").read_text() == f"some model\n{table_text(table(SCORES))}\n"
 
 
 # --- the command ------------------------------------------------------------------------------------------

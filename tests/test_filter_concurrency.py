@@ -320,4 +320,4 @@ def test_memory_does_not_grow(seeing_model, capsys):
     with capsys.disabled():
         sys.stdout.write(f"\nresident MiB: {early:.0f} at frame 200, {half:.0f} at 1,000, {late:.0f} at 2,000\n")
     assert late - half < 16
-    assert late - early < 300  # the flows kept beside the engine fill up to engine.CACHE_BYTES, 256 MiB
+    assert late - early < 300  # the flows kept beside the engine fill up to settings.PAIR_BYTES, 256 MiB

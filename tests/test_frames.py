@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vs_slomo.clips import frames
+from vs_slomo.clips.select import CHUNK, LONGEST, next_frames, per_output_frame, select, shifted
 from vs_slomo.errors import FormatError
 from vs_slomo.timing.positions import Timeline, Timing
 
@@ -45,7 +46,7 @@ def test_select(data):
     frames_there, cycle = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 8))
     offsets = data.draw(st.lists(st.integers(0, cycle - 1), min_size=1, max_size=8))
     length = data.draw(st.integers(1, 40))
-    got = frames.select(NUMBERED[:frames_there], cycle, offsets, length)
+    got = select(NUMBERED[:frames_there], cycle, offsets, length)
     want = [cycle * (n // len(offsets)) + offsets[n % len(offsets)] for n in range(length)]
     assert numbers(got) == [min(k, frames_there - 1) for k in want]
     assert got.fps == NUMBERED.fps
@@ -55,10 +56,10 @@ def test_select(data):
 def test_select_by_a_pattern_too_long_for_the_host(periods):
     """Its search for duplicates takes quadratic time: such a pattern is laid out in pieces."""
     rng = np.random.default_rng(0)
-    offsets = rng.integers(0, 15, frames.LONGEST + 1).tolist()
-    got = frames.select(NUMBERED, 15, offsets, periods * len(offsets) - 7)
+    offsets = rng.integers(0, 15, LONGEST + 1).tolist()
+    got = select(NUMBERED, 15, offsets, periods * len(offsets) - 7)
     assert len(got) == periods * len(offsets) - 7
-    for n in [*rng.integers(0, len(got), 40), 0, frames.CHUNK, len(got) - 1]:
+    for n in [*rng.integers(0, len(got), 40), 0, CHUNK, len(got) - 1]:
         k = 15 * (int(n) // len(offsets)) + offsets[int(n) % len(offsets)]
         assert got.get_frame(int(n)).props["N"] == min(k, 49)
 
@@ -66,37 +67,37 @@ def test_select_by_a_pattern_too_long_for_the_host(periods):
 def test_a_long_clip_is_not_listed():
     """A player's clip may have no known end."""
     clip = core.std.BlankClip(format=vs.GRAY8, width=16, height=16, length=200_000_000, keep=True)
-    got = frames.along(clip, Timing(len(clip), Fraction(5, 2)))
+    got = per_output_frame(clip, Timing(len(clip), Fraction(5, 2)))
     assert len(got) == 500_000_000
     got.get_frame(499_999_999)
 
 
 @given(st.integers(1, 12), st.integers(-30, 30))
 def test_shifted(length, offset):
-    got = frames.shifted(NUMBERED[:length], offset)
+    got = shifted(NUMBERED[:length], offset)
     assert numbers(got) == [min(max(n + offset, 0), length - 1) for n in range(length)]
 
 
-def test_following():
-    assert numbers(frames.following(NUMBERED[:4])) == [1, 2, 3, 3]
-    assert numbers(frames.following(NUMBERED[:1])) == [0]
+def test_next_frames():
+    assert numbers(next_frames(NUMBERED[:4])) == [1, 2, 3, 3]
+    assert numbers(next_frames(NUMBERED[:1])) == [0]
 
 
 @given(st.integers(1, 30), st.fractions(1, 6, max_denominator=30))
-def test_along(length, multi):
+def test_per_output_frame(length, multi):
     times = Timing(length, multi)
-    got = frames.along(NUMBERED[:length], times)
+    got = per_output_frame(NUMBERED[:length], times)
     assert numbers(got) == [min(times.at(n)[0], length - 1) for n in range(times.length)]
 
 
-def test_along_a_timeline():
+def test_per_output_frame_of_a_timeline():
     times = Timeline(9, tuple(map(Fraction, (0, 3, "5/2", 8, 40, "1/3"))))
-    assert numbers(frames.along(NUMBERED[:9], times)) == [0, 3, 2, 8, 8, 0]
+    assert numbers(per_output_frame(NUMBERED[:9], times)) == [0, 3, 2, 8, 8, 0]
 
 
 def test_picking_asks_for_the_picked_frames_only():
     clip, requests = counting(NUMBERED)
-    got = frames.select(clip, 7, [3, 1], 10)
+    got = select(clip, 7, [3, 1], 10)
     assert requests == []
     got.get_frame(4)
     assert requests == [17]

@@ -7,7 +7,8 @@ import torch
 
 from vs_slomo.engine.render import render
 from vs_slomo.metrics import psnr
-from vs_slomo.model.fusion import agreed, around, mean, stilled
+from vs_slomo.model.agreement import agreed, coarse_mean, mean_around, stilled
+from vs_slomo.model.fusion import FUSIONS
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import backwarp
 
@@ -102,10 +103,10 @@ def test_the_range_does_not_matter():
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (8, 8), (17, 64)])
 def test_means(size):
     plane = torch.rand(2, 3, *size)
-    assert mean(plane, 25).shape == plane.shape
-    assert torch.allclose(mean(torch.full_like(plane, 0.3), 7), torch.tensor(0.3))
-    assert around(plane, 7).shape == plane.shape
-    assert torch.allclose(around(torch.full_like(plane, 0.3), 7), torch.tensor(0.3))
+    assert mean_around(plane, 25).shape == plane.shape
+    assert torch.allclose(mean_around(torch.full_like(plane, 0.3), 7), torch.tensor(0.3))
+    assert coarse_mean(plane, 7).shape == plane.shape
+    assert torch.allclose(coarse_mean(torch.full_like(plane, 0.3), 7), torch.tensor(0.3))
     part = torch.full((1, 1, *size), 0.5)
     same = agreed(plane[:1], plane[:1], part, MOVING[..., :1, :1].expand(1, 2, *size), 0.5)
     assert same.shape == plane[:1].shape
@@ -117,7 +118,7 @@ def between(values, moved=0.7):
     a = torch.full((1, 1, 32, 32), values[0])
     a[..., 16:] = values[1]
     way = torch.full((1, 2, 32, 32), moved)
-    return Motion(-way, way, torch.zeros(1, 1, 32, 32), 0.5, "agreement"), a, a
+    return Motion(-way, way, torch.zeros(1, 1, 32, 32), 0.5, FUSIONS["agreement"]), a, a
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0), (-0.5, 0.5), (0.0, 40.0)])

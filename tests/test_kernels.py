@@ -9,9 +9,9 @@ import torch
 from conftest import python
 
 from vs_slomo.engine import render as kernels
-from vs_slomo.engine.render import fused, plain, render, with_opencv
+from vs_slomo.engine.render import by_kernel, plain, render, with_opencv
+from vs_slomo.model.fusion import FUSIONS
 from vs_slomo.model.superslomo import Motion
-from vs_slomo.weights import FUSIONS
 
 RATIOS = [(1, 1), (2, 2), (0.5, 0.5), (0.5, 1), (2, 1), (4, 2), (0.25, 0.25)]
 
@@ -26,7 +26,7 @@ def case(ratio_x, ratio_y, t=0.25, dtype=torch.float32, device="cpu", fusion="pa
     if not dtype.is_floating_point:
         planes = planes * (255 if dtype == torch.uint8 else 1023)
     a, b = planes.to(device, dtype)
-    return Motion(ft0.to(device), ft1.to(device), logit.to(device), t, fusion), a, b, ratio_x, ratio_y, (2, 1)
+    return Motion(ft0.to(device), ft1.to(device), logit.to(device), t, FUSIONS[fusion]), a, b, ratio_x, ratio_y, (2, 1)
 
 
 @pytest.mark.parametrize(("ratio_x", "ratio_y"), RATIOS)
@@ -74,12 +74,12 @@ def test_the_kernel_by_its_interpreter():
         os.environ["TRITON_INTERPRET"] = "1"
         import torch
         from test_kernels import case
-        from vs_slomo.kernels import fused, plain
+        from vs_slomo.engine.render import by_kernel, plain
         for ratio in (2, 2), (0.5, 1):
             given = case(*ratio)
-            assert (fused(*given) - plain(*given)).abs().max() < 1e-4, ratio
+            assert (by_kernel(*given) - plain(*given)).abs().max() < 1e-4, ratio
         motion, a, b, *rest = case(1, 1, dtype=torch.uint16)
-        made = fused(motion, a, b, *rest, 1023)
+        made = by_kernel(motion, a, b, *rest, 1023)
         assert made.dtype == torch.uint16
         assert (made.float() - plain(motion, a.float(), b.float(), *rest)).abs().max() < 0.501
         print("same")
@@ -99,7 +99,7 @@ def test_agreement_on_cuda(ratio_x, ratio_y):
 @pytest.mark.parametrize(("ratio_x", "ratio_y"), RATIOS)
 def test_the_kernel_on_cuda(ratio_x, ratio_y):
     given = case(ratio_x, ratio_y, device="cuda")
-    assert torch.allclose(fused(*given), plain(*given), atol=2e-4)
+    assert torch.allclose(by_kernel(*given), plain(*given), atol=2e-4)
 
 
 @pytest.mark.cuda

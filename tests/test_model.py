@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import oracle
@@ -10,9 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vs_slomo.model import fusion, unet, warp
 from vs_slomo.model import superslomo as module
-from vs_slomo.model import unet
-from vs_slomo.model.fusion import fuse, weight0
+from vs_slomo.model.fusion import mixed, weight0
 from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.model.warp import backwarp
 
@@ -96,21 +97,21 @@ def test_oracle_of_agreement(t, scale, size):
     assert (net(*pair, t, scale) - paper).abs().max() > 100 * TOLERANCE
 
 
-def half_a_pixel_off(image, flow):
+def half_a_pixel_off(image, flow, mode="bilinear"):
     """What grid_sample's default makes of a grid that was normalised by width and height."""
-    return backwarp(image, flow - 0.5)
+    return backwarp(image, flow - 0.5, mode)
 
 
 SLIPS = {
     "Ft0 and Ft1 swapped": ("flows_at", lambda flows, t: flows_at(flows, t)[::-1]),
     "F01 and F10 swapped": ("flows_at", lambda flows, t: flows_at(flows[::-1], t)),
     "t and 1 - t swapped in the flow": ("flows_at", lambda flows, t: flows_at(flows, 1 - t)),
-    "t and 1 - t swapped in the fusion": ("fuse", lambda a, b, logit, t: fuse(a, b, logit, 1 - t)),
-    "V0 and V1 swapped": ("fuse", lambda a, b, logit, t: fuse(a, b, -logit, t)),
-    "the frames swapped": ("fuse", lambda a, b, logit, t: fuse(b, a, logit, t)),
+    "t and 1 - t swapped in the fusion": ("mixed", lambda a, b, logit, t: mixed(a, b, logit, 1 - t)),
+    "V0 and V1 swapped": ("mixed", lambda a, b, logit, t: mixed(a, b, -logit, t)),
+    "the frames swapped": ("mixed", lambda a, b, logit, t: mixed(b, a, logit, t)),
     "half a pixel": ("backwarp", half_a_pixel_off),
-    "x and y swapped": ("backwarp", lambda image, flow: backwarp(image, flow.flip(1))),
-    "flow negated": ("backwarp", lambda image, flow: backwarp(image, -flow)),
+    "x and y swapped": ("backwarp", lambda image, flow, mode="bilinear": backwarp(image, flow.flip(1), mode)),
+    "flow negated": ("backwarp", lambda image, flow, mode="bilinear": backwarp(image, -flow, mode)),
     "padded with zeros": (
         "network_input",
         lambda frame, scale: F.interpolate(
@@ -129,12 +130,19 @@ SLIPS = {
 
 
 def scaled(motion, factor):
-    return Motion(motion.ft0 * factor, motion.ft1 * factor, motion.logit, motion.t)
+    return replace(motion, ft0=motion.ft0 * factor, ft1=motion.ft1 * factor)
+
+
+def slipped(monkeypatch, name, slip):
+    """Put a slip in the place of a function, wherever it is used."""
+    for where in (module, fusion, warp):
+        if hasattr(where, name):
+            monkeypatch.setattr(where, name, slip)
 
 
 @pytest.mark.parametrize(("name", "slip"), SLIPS.values(), ids=SLIPS)
 def test_the_oracle_notices(name, slip, monkeypatch):
-    monkeypatch.setattr(module, name, slip)
+    slipped(monkeypatch, name, slip)
     error, _ = difference(lively(8, last_activation=False), frames(61, 53), 0.25, 0.5)
     assert error > 50 * TOLERANCE
 
@@ -275,13 +283,13 @@ WRONG |= {name: SLIPS[name] for name in ("t and 1 - t swapped in the fusion", "t
 @pytest.mark.parametrize("slip", WRONG)
 def test_a_slip_puts_it_elsewhere(motion, slip, t, monkeypatch):
     motion = MOTIONS[motion]
-    monkeypatch.setattr(module, *WRONG[slip])
+    slipped(monkeypatch, *WRONG[slip])
     assert error_inside(frame_at(given(motion, 1), motion, t, 1), motion, t) > 4 * EXACT
 
 
 def test_unscaled_flow_puts_it_elsewhere(monkeypatch):
     motion = MOTIONS["moved by (6, -5)"]
-    monkeypatch.setattr(module, *SLIPS["flow not scaled"])
+    slipped(monkeypatch, *SLIPS["flow not scaled"])
     assert error_inside(frame_at(given(motion, 0.5), motion, 0.25, 0.5), motion, 0.25) > 4 * EXACT
 
 
@@ -359,7 +367,7 @@ def test_weight_is_the_fraction_of_equation_5():
 def test_fusion_stays_between_the_frames(logit):
     """However sure the network is, nothing overflows and no colour is made up."""
     a, b = torch.rand(2, 1, 3, 8, 8)
-    out = fuse(a, b, torch.full((1, 1, 8, 8), logit), 0.999)
+    out = mixed(a, b, torch.full((1, 1, 8, 8), logit), 0.999)
     assert torch.isfinite(out).all()
     assert (out >= torch.minimum(a, b) - 1e-6).all()
     assert (out <= torch.maximum(a, b) + 1e-6).all()

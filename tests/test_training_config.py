@@ -60,6 +60,12 @@ BASE = 'data = "d"\nrun = "r"\n'
         (BASE + '[[stage]]\nname = "a"\nbatch = 0', "stage.batch: got 0"),
         (BASE + '[[stage]]\nname = "a"\nown = 2', "stage.own: got 2.0, allowed: 0 to 1"),
         (BASE + '[[stage]]\nname = "a"\ncurved = -1', "stage.curved: got -1.0, allowed: 0 to 1"),
+        (BASE + '[[stage]]\nname = "a"\nwhole = 1.5', "stage.whole: got 1.5, allowed: 0 to 1"),
+        (BASE + "favoured = [1]", r"favoured: got 1, allowed: a value of type str"),
+        *(
+            (BASE + f'[[stage]]\nname = "a"\nweights = {{ {name} = 1 }}', rf"rife: got '', .* weights\.{name} is not 0")
+            for name in ("teacher", "teacher_flow", "visible")
+        ),
         (BASE + "levels = 5", "levels: got 5, allowed: a whole number from 1 to 4"),
         (BASE + '[[stage]]\nname = "a"\ntrain = "all"', "stage.train: got 'all', allowed: 'flow', 'interp', 'both'"),
         (BASE + '[[stage]]\nname = "a"\nweights = { flo = 1 }', "stage.weights.flo: got 1"),

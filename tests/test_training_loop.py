@@ -15,8 +15,8 @@ import torch
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
-from vs_slomo.training import loop
-from vs_slomo.training.config import Config, Stage
+from vs_slomo.training import loop, teachers
+from vs_slomo.training.config import Config, Stage, Weights
 from vs_slomo.training.loop import train
 from vs_slomo.training.scenes import Scene
 
@@ -155,6 +155,32 @@ def test_the_schedule():
     # With a limit of time, the later of both.
     state.step, state.seconds = 0, 90.0
     assert loop.progress(replace(stage, minutes=2.0), state) == 0.75
+
+
+def test_a_part_of_the_steps_runs_at_the_frames_resolution():
+    stage = Stage("both", whole=0.4)
+    scales = [loop.scale_of(stage, step, 0.5) for step in range(10)]
+    assert scales == [0.5, 0.5, 1, 0.5, 1, 0.5, 0.5, 1, 0.5, 1]
+    assert {loop.scale_of(Stage("both"), step, 0.5) for step in range(10)} == {0.5}
+
+
+def test_a_taught_run_learns_from_all_that_is_asked_for(footage, tmp_path, each_step, monkeypatch):
+    class Still:
+        def __call__(self, frame0, frame1, t, *, half=False):
+            nothing = torch.zeros(1, 4, *frame0.shape[-2:])
+            return nothing, torch.full_like(nothing[:, :1], 0.5), frame0
+
+    monkeypatch.setattr(teachers, "one_rife", lambda _: Still())
+    weights_ = Weights(detail=0.5, teacher=0.6, teacher_flow=0.4, visible=0.1, warping=0, smoothness=0, flow=0)
+    config = settings(footage, tmp_path / "run", steps=2, own=1.0, whole=0.5, weights=weights_)
+    train(replace(config, rife="wheel", density=2.0, cache=str(tmp_path / "cache"), favoured=("one",)))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        total = sum(getattr(weights_, name) * value for name, value in line.items() if hasattr(weights_, name))
+        assert line["loss"] == pytest.approx(total, rel=1e-4)
+        assert {"detail", "teacher", "teacher_flow", "visible"} <= set(line)
+    index = json.loads((tmp_path / "cache" / "train" / "index.json").read_text())
+    assert max(len(clip["windows"]) for clip in index) <= round(2 * 12**0.5)
 
 
 TORCHRUN = """

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from vs_slomo.errors import WeightsError
-from vs_slomo.model.superslomo import SuperSloMo
+from vs_slomo.model.superslomo import Motion, SuperSloMo
+from vs_slomo.model.unet import enlarged
 from vs_slomo.training import losses
+from vs_slomo.training.config import Weights
 from vs_slomo.training.data import Sample
 from vs_slomo.training.scenes import random_scenes
 
@@ -25,6 +28,56 @@ def test_frame_loss_is_in_parts_of_dis():
     expected = [1, (math.log2(1.5) + math.log2(1.25)) / 2]
     torch.testing.assert_close(losses.frame_loss(truth + 0.02, truth, error), torch.tensor(expected))
     assert losses.frame_loss(truth, truth, error).sum() == 0
+
+
+def test_detail_loss_weighs_each_band_of_its_size():
+    truth, error = torch.full((1, 3, 64, 64), 0.5), torch.tensor([[0.016, 1e-4]])
+    assert losses.detail_loss(truth, truth, error) == 0
+    # Brightness lies in what is left of 5 bands, 16 times as much a pixel: 0.02 * 16 / 5 over 0.016 + 0.004.
+    expected = torch.tensor([math.log2(1 + 3.2)])
+    torch.testing.assert_close(losses.detail_loss(truth + 0.02, truth, error), expected)
+    # A pattern of single pixels lies in the finest band alone: 0.02 / 5 over the same.
+    board = (torch.arange(64)[:, None] + torch.arange(64)) % 2 * 2 - 1.0
+    expected = torch.tensor([math.log2(1 + 0.2)])
+    torch.testing.assert_close(losses.detail_loss(truth + 0.02 * board, truth, error), expected, rtol=1e-3, atol=0)
+
+
+def test_the_bands_of_a_pyramid_add_up():
+    picture = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    *bands, total = losses.pyramid(picture)
+    for band in reversed(bands):
+        total = band + enlarged(total)
+    torch.testing.assert_close(total, picture)
+
+
+def test_visible_loss_is_the_cross_entropy_of_frame_0_s_weight():
+    nothing = torch.zeros(2, 2, 8, 8)
+    t = torch.tensor([0.5, 0.2]).view(2, 1, 1, 1)
+    motion = Motion(nothing, nothing, torch.zeros(2, 1, 8, 8), t)
+    agrees = torch.ones(2, 1, 8, 8)
+    # Without a logit frame 0 weighs 1 - t.
+    torch.testing.assert_close(losses.visible_loss(motion, agrees), -torch.tensor([0.5, 0.8]).log())
+    torch.testing.assert_close(losses.visible_loss(motion, -agrees), -torch.tensor([0.5, 0.2]).log())
+    torch.testing.assert_close(losses.visible_loss(motion, agrees / 2), -torch.tensor([0.5, 0.8]).log() / 4)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1])
+def test_motion_is_compared_with_the_teachers_at_t(scale):
+    torch.manual_seed(0)
+    model, batch = SuperSloMo(2, last_activation=False), batch_of(2)
+    for p in model.parameters():
+        torch.nn.init.zeros_(p)
+    batch = replace(batch, own=torch.tensor([True, True]), teacher=torch.zeros(2, 7, 32, 32))
+    # Nothing moves; the teachers say 3 and 4 pixels at half of the frames' size to each end, and are believed by half.
+    batch.teacher[:, 0], batch.teacher[:, 3] = 3, 4
+    batch.teacher[:, 4:6] = 0.5
+    counts = Weights(detail=1, teacher=1, teacher_flow=1, visible=1)
+    parts, _ = losses.window_losses(model, batch, scale, weights=counts)
+    expected = torch.tensor(0.5 * (3 / (1 + 3) + 4 / (1 + 4)) if scale == 0.5 else 0.5 * (6 / (1 + 6) + 8 / (1 + 8)))
+    for name in ("teacher", "teacher_flow"):
+        torch.testing.assert_close(parts[name], expected.expand(2), rtol=1e-3, atol=0)
+    assert parts["visible"].max() == 0
+    assert parts["detail"].min() > 0
 
 
 def test_warping_loss_vanishes_for_the_true_motion():
@@ -73,6 +126,7 @@ def batch_of(count):
         *frames,
         flow=torch.randn(count, 4, 32, 32),
         bend=torch.randn(count, 2, 32, 32),
+        teacher=torch.rand(count, 7, 32, 32),
         t=torch.rand(count, 1, 1, 1) * 0.5 + 0.25,
         error=torch.rand(count, 2) * 0.01,
         own=torch.arange(count) % 2 == 0,
@@ -102,7 +156,7 @@ def test_without_pictures_the_flow_s_losses_stay():
 
     torch.manual_seed(0)
     model, batch = Flow(2, last_activation=False), batch_of(4)
-    parts, picture = losses.window_losses(model, batch, 0.5, pictures=False)
+    parts, picture = losses.window_losses(model, batch, 0.5, weights=Weights(frame=0))
     assert picture is None
     model.__class__ = SuperSloMo
     whole, _ = losses.window_losses(model, batch, 0.5)
@@ -122,7 +176,8 @@ def test_bent_motion_finds_what_speeds_up():
     def loss(bend):
         flow = torch.cat((constant_flow(-12, 0, 32), constant_flow(12, 0, 32)), 1)
         own, t = torch.tensor([False]), torch.full((1, 1, 1, 1), 0.5)
-        sample = Sample(frame0, truth, frame1, flow, bend, t, torch.tensor([[0.01, 1e-3]]), own)
+        nothing = torch.zeros(1, 7, 32, 32)
+        sample = Sample(frame0, truth, frame1, flow, bend, nothing, t, torch.tensor([[0.01, 1e-3]]), own)
         return losses.window_losses(model, sample, 0.5)[0]["frame"]
 
     assert loss(constant_flow(-24, 0, 32)) < 0.6 * loss(constant_flow(0, 0, 32))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ArgumentError
 
-NOT_YET = "a file that is not there yet, or overwrite"
+NOT_YET = "a file that is not there yet, or overwrite (--overwrite)"
 
 
 def check_output(path: Path, *, overwrite: bool, name: str = "output") -> None:
@@ -24,7 +26,8 @@ def check_output(path: Path, *, overwrite: bool, name: str = "output") -> None:
             raise ArgumentError(name, str(path), f"a file in a folder that exists, {folder} does not") from None
         return
     except (OSError, ValueError) as error:
-        raise ArgumentError(name, str(path), f"a name that the file system takes ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise ArgumentError(name, str(path), f"a name that the file system takes ({why})") from None
     if not stat.S_ISREG(found.st_mode):
         raise ArgumentError(name, str(path), "a regular file; what is there is something else, and is left alone")
     if not overwrite:
@@ -44,7 +47,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool, name: str = "outp
     """
     path = Path(path)
     check_output(path, overwrite=overwrite, name=name)
-    part = _create_beside(path)
+    part = _create_beside(path, name)
     try:
         with suppress(OSError):
             part.chmod(stat.S_IMODE(os.lstat(path).st_mode))
@@ -52,9 +55,47 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool, name: str = "outp
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         check_output(path, overwrite=overwrite, name=name)  # it may have come while the block ran
-        part.replace(path)
+        _move(part, path, overwrite=overwrite, name=name)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_sequence(pattern: str | os.PathLike[str], *, overwrite: bool, name: str = "output") -> Iterator[Path]:
+    """Give a name such as "%05d.png" in an empty temporary folder to write files by, and move them beside `pattern`.
+
+    When the block ends well, all files of the folder get their places; nothing is replaced unless `overwrite`, and
+    then regular files only. When it fails, or a place is taken, none of them does.
+    """
+    pattern = Path(pattern)
+    if not pattern.parent.is_dir():
+        raise ArgumentError(name, str(pattern), f"a file in a folder that exists, {pattern.parent} does not")
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".", dir=pattern.parent))
+    except OSError as error:
+        raise _not_writable(pattern, name, error) from None
+    moved: list[Path] = []
+    try:
+        yield folder / pattern.name
+        made = sorted(folder.iterdir())
+        mask = os.umask(0)
+        os.umask(mask)
+        for part in made:
+            check_output(pattern.with_name(part.name), overwrite=overwrite, name=name)
+            part.chmod(0o666 & ~mask)
+        for part in made:
+            there = pattern.with_name(part.name)
+            new = not os.path.lexists(there)
+            _move(part, there, overwrite=overwrite, name=name)
+            if new:
+                moved.append(there)
+    except BaseException:
+        for there in moved:
+            there.unlink(missing_ok=True)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = True, name: str = "output") -> None:
@@ -69,7 +110,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, overwrite: bool = 
         part.write_bytes(data)
 
 
-def _create_beside(path: Path) -> Path:
+def _create_beside(path: Path, name: str) -> Path:
     """Create an empty file of a short random name in the folder of `path`, with its ending."""
     while True:
         part = path.with_name(f".{secrets.token_hex(6)}{path.suffix[:16]}")
@@ -78,4 +119,23 @@ def _create_beside(path: Path) -> Path:
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             continue
+        except OSError as error:
+            raise _not_writable(path, name, error) from None
         return part
+
+
+def _move(part: Path, path: Path, *, overwrite: bool, name: str) -> None:
+    """Give a finished file its name; without `overwrite` only if no one else has taken it meanwhile."""
+    if overwrite:
+        part.replace(path)
+        return
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise ArgumentError(name, str(path), NOT_YET) from None
+    except OSError:  # a file system without links
+        part.replace(path)
+
+
+def _not_writable(path: Path, name: str, error: OSError) -> ArgumentError:
+    return ArgumentError(name, str(path), f"a file in a folder that can be written to ({error.strerror})")

@@ -1,11 +1,13 @@
-"""Black bars: what of a picture is none, so that nothing is moved there and nothing from there is moved in.
+"""Black bars: areas that are not picture. Nothing is moved in them, and nothing from them is moved into the picture.
 
-For "auto" the bars of a clip are the narrowest of a few of its frames, spread over it; they are sought with the first
-new frame that is asked for, since none may be when the script loads. A pair of frames that has a picture there
-nevertheless (subtitles, a scene of another shape) is left as it is.
+With "auto" the clip's bars are the narrowest of a few frames, spread over the clip. They are measured when the first
+new frame is requested, since a script must not request frames while it loads. A pair of frames that has a picture in
+the bars (subtitles, a scene of another shape) is interpolated as a whole.
 """
 
 from __future__ import annotations
+
+from numbers import Integral
 
 import numpy as np
 import vapoursynth as vs
@@ -19,8 +21,9 @@ Borders = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels of the picture."""
 
 SAMPLES = 8
+"""The number of frames that "auto" measures."""
 MEAN, PEAK = 4 / 255, 12 / 255
-"""How much brighter than black the mean and the brightest pixel of a bar's row may be, of the whole range."""
+"""How much brighter than black a bar's row may be, as a part of the range: on average, and its brightest pixel."""
 FOUND = "SlomoBorders"
 
 
@@ -31,14 +34,14 @@ def check(borders: Borders | str | None) -> Borders | str | None:
     allowed = 'None, "auto" or (left, top, right, bottom) in whole pixels'
     if not isinstance(borders, tuple | list) or len(borders) != 4:
         raise ArgumentError("borders", borders, allowed)
-    if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in borders):
+    if not all(isinstance(x, Integral) and not isinstance(x, bool) and x >= 0 for x in borders):
         raise ArgumentError("borders", borders, allowed)
-    left, top, right, bottom = borders
+    left, top, right, bottom = map(int, borders)
     return left, top, right, bottom
 
 
 def check_fits(borders: Borders, clip: vs.VideoNode) -> None:
-    """Raise ArgumentError where so much cannot be left out of the clip, or lies across its chroma."""
+    """Raise ArgumentError where the borders leave too little of the clip, or cut through a chroma sample."""
     box = inside(borders, clip.width, clip.height)
     step_x, step_y = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
     if box is None or any(x % step for x, step in zip(borders, (step_x, step_y) * 2, strict=True)):
@@ -51,27 +54,28 @@ def check_fits(borders: Borders, clip: vs.VideoNode) -> None:
 
 
 def inside(borders: Borders, width: int, height: int) -> Box | None:
-    """Return what the borders leave of a picture; None where that is less than 16x16."""
+    """Return the part of a picture inside the borders; None where that is less than 16x16."""
     left, top, right, bottom = borders
     box = Box(left, top, width - right, height - bottom)
     return box if min(box.right - box.left, box.bottom - box.top) >= MIN_SIZE else None
 
 
 def find(clip: vs.VideoNode) -> vs.VideoNode:
-    """Return a tiny clip of one frame with the clip's bars as its property `SlomoBorders`, four whole numbers.
+    """Return a tiny clip of one frame with the clip's bars in its property `SlomoBorders`, four whole numbers.
 
-    It asks for SAMPLES frames of the clip. Where hardly a picture is left there are no bars.
+    It requests SAMPLES frames of the clip. If the bars would leave less than 16x16, there are none.
     """
     steps = {p: 1 << s for p, s in enumerate((clip.format.subsampling_w, clip.format.subsampling_h) * 2)}
     places = sorted({clip.num_frames * (2 * i + 1) // (2 * SAMPLES) for i in range(SAMPLES)})
     blank = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=1, keep=True)
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:  # noqa: ARG001  # the host's names
-        out = f[0].copy()
-        narrowest = np.min([bars(frame) for frame in f[1:]], axis=0)
+        decision, *samples = f
+        out = decision.copy()
+        narrowest = np.min([bars(frame) for frame in samples], axis=0)
         borders = [int(x) // steps[p] * steps[p] for p, x in enumerate(narrowest)]
         left, top, right, bottom = borders
-        fits = inside((left, top, right, bottom), f[1].width, f[1].height)
+        fits = inside((left, top, right, bottom), samples[0].width, samples[0].height)
         out.props[FOUND] = borders if fits else [0, 0, 0, 0]
         return out
 
@@ -81,7 +85,7 @@ def find(clip: vs.VideoNode) -> vs.VideoNode:
 
 
 def bars(frame: vs.VideoFrame) -> Borders:
-    """Return how many columns and rows from each edge of a frame are black; all of them in a black frame."""
+    """Return how many columns and rows are black at each edge of a frame; a black frame counts in full."""
     planes = range(3) if frame.format.color_family == vs.ColorFamily.RGB else range(1)
     luma = np.max([np.asarray(frame[p]) for p in planes], axis=0)
     peak, black = 1.0, 0.0

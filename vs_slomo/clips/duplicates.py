@@ -1,8 +1,8 @@
-"""Duplicated frames: which ones repeat the one before, and what belongs in their place.
+"""Duplicated frames: which frames repeat the previous one, and what replaces them.
 
-The pictures of a clip come at some of its frames, the others repeat them. Left as they are, motion stops and jumps.
-`place` tells for any moment between which two pictures it lies and how far from the first; what repeats a picture is
-made anew from its neighbours. It reads two things, both from one small luma:
+Only some frames of such a clip bring a new picture; the others repeat it, so motion stops and jumps. `place` tells for
+any moment between which two pictures it lies, and how far from the first. Repeated frames are then made from the
+pictures around them. Two things are measured, both on one thumbnail:
 
     frame         0     1     2     3     4     5
     repeats       no    yes   no    yes   no    no        threshold on the largest difference of a block
@@ -10,9 +10,10 @@ made anew from its neighbours. It reads two things, both from one small luma:
     lies at t of  0     1/2   0     1/2   0     0
     pictures      0     0, 2  2     2, 4  4     5
 
-A picture comes at the first frame that is due or late, never early: so at a regular pattern (3:2, 24 in 30) it lies up
-to one frame before the frame that shows it. There the pictures are evenly spaced, if so their motion is the steadier;
-else, where frames are missing or drawn at will, a picture lies where it is shown first.
+A frame shows a picture at the picture's own time or later, never earlier. So with a regular pattern (3:2, 24 in 30) a
+picture's time is up to one frame before the frame that first shows it. Pictures are taken as evenly spaced where that
+makes their motion steadier. Otherwise (frames are missing, or held as long as an animator wished) a picture's time is
+that of the frame that first shows it.
 """
 
 from __future__ import annotations
@@ -31,19 +32,22 @@ import vapoursynth as vs
 from vs_slomo.timing.positions import Times
 
 from .cuts import NEXT
-from .frames import along, shifted
+from .select import per_output_frame, shifted
+from .thumbnails import luma
 
 THRESHOLD = 0.018
-"""Of the mean difference of the block that differs most, in [0, 1]: above what compression and noise do to a repeated
-frame (0.016 at a standard deviation of 10/255), below what moves in a frame (docs/footage.md)."""
+"""For the mean difference of the block that differs most, in [0, 1]. Compression and noise change a repeated frame less
+(0.016 at a standard deviation of 10/255); motion changes it more (docs/footage.md)."""
 MAX_GAP = 5
+"""The most frames that one picture may stand for."""
 FINEST, FEWEST = 6, 3
-"""The largest denominator of an even step, and how many steps must be seen to speak of one."""
+"""The largest denominator of an even step, and the least number of steps that make a pattern."""
 MARGIN = 0.8
-"""Of the unsteadiness: how much even steps must take away. Lost frames that look regular are the commoner case."""
+"""Even steps must lower the unsteadiness to this part of it: lost frames that look regular are more common."""
 TINY = 1e-5
-"""Of `SlomoMoved`: what counts as no motion."""
+"""`SlomoMoved` below this counts as no motion."""
 SIZE, BLOCK = (192, 128), 8
+"""Of the thumbnail, and the side of its blocks; in pixels."""
 
 REPEATS, MOVED = "SlomoRepeats", "SlomoMoved"
 FIRST, SECOND, T_NUM, T_DEN = "SlomoFirst", "SlomoSecond", "SlomoTNum", "SlomoTDen"
@@ -52,16 +56,15 @@ FIRST, SECOND, T_NUM, T_DEN = "SlomoFirst", "SlomoSecond", "SlomoTNum", "SlomoTD
 def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
     """Return a tiny clip whose frame k says whether frame k of `clip` repeats frame k - 1.
 
-    Its properties: `SlomoRepeats` (0 or 1; the first frame repeats nothing), and `SlomoMoved`, the mean difference of
-    both frames' luma in [0, 1].
+    Its properties: `SlomoRepeats` (0 or 1; 0 for the first frame), and `SlomoMoved`, the mean difference of both
+    frames' luma in [0, 1].
     """
-    matrix = {"matrix": 1} if clip.format.color_family == vs.ColorFamily.RGB else {}
-    bare = clip.std.RemoveFrameProps(["_Matrix", "_Transfer", "_Primaries", "_FieldBased", "_Alpha"])
-    small = bare.resize.Bilinear(*SIZE, format=vs.GRAYS, **matrix)
+    small = luma(clip, vs.GRAYS, SIZE)
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        out, this, before = f[0].copy(), np.asarray(f[1][0]), np.asarray(f[2][0])
-        difference = np.nan_to_num(np.abs(this - before))
+        decision, this, previous = f
+        out = decision.copy()
+        difference = np.nan_to_num(np.abs(np.asarray(this[0]) - np.asarray(previous[0])))
         blocks = difference.reshape(SIZE[1] // BLOCK, BLOCK, SIZE[0] // BLOCK, BLOCK).mean((1, 3))
         out.props[REPEATS] = int(n > 0 and blocks.max() < threshold)
         out.props[MOVED] = float(difference.mean())
@@ -72,11 +75,11 @@ def detect(clip: vs.VideoNode, threshold: float = THRESHOLD) -> vs.VideoNode:
 
 
 def place(t: Fraction, fresh: Mapping[int, float], max_gap: int = MAX_GAP) -> tuple[int, int, Fraction]:
-    """Return two frames, as offsets from frame 0, and how far from the first to the second the moment t lies.
+    """Return the two frames that the moment t lies between, and how far it is from the first to the second.
 
-    t: in [0, 1), from frame 0 to frame 1. fresh: the frames around, of the same scene, that are pictures of their own
-    and how much has moved since the frame before, by offset. Where nothing is repeated, and where pictures are more
-    than max_gap frames apart: (0, 1, t).
+    The frames are offsets from frame 0. t: in [0, 1), from frame 0 to frame 1. fresh: the frames around it, of the same
+    scene, that bring a new picture; each offset with how much has moved since the previous frame. Returns (0, 1, t)
+    where nothing is repeated, and where pictures are more than max_gap frames apart.
     """
     untouched = (0, 1, t)
     ticks = sorted(fresh)
@@ -99,9 +102,9 @@ def place(t: Fraction, fresh: Mapping[int, float], max_gap: int = MAX_GAP) -> tu
 
 
 def spaced(ticks: Sequence[int], moved: Sequence[float]) -> Sequence[Fraction]:
-    """Return when the pictures that are first shown at `ticks` were taken, moved[i] apart from one to the next.
+    """Return the times of the pictures that are first shown at `ticks`. moved: how much moves from each to the next.
 
-    At the ticks; or evenly spaced up to one frame before them, where that is possible and their motion the steadier.
+    They are the ticks; or evenly spaced times up to one frame before them, where these make the motion steadier.
     """
     shown = [Fraction(tick) for tick in ticks]
     step = even_step(ticks)
@@ -113,7 +116,7 @@ def spaced(ticks: Sequence[int], moved: Sequence[float]) -> Sequence[Fraction]:
 
 
 def even_step(ticks: Sequence[int]) -> Fraction | None:
-    """Return the simplest even distance of pictures that are each shown at the first frame due or late, if any."""
+    """Return the simplest even distance of pictures, each first shown less than a frame after its time, if any."""
     gaps = len(ticks) - 1
     if gaps < FEWEST:
         return None
@@ -128,17 +131,17 @@ def even_step(ticks: Sequence[int]) -> Fraction | None:
 
 
 def unsteadiness(moments: Sequence[Fraction], moved: Sequence[float]) -> float:
-    """Return how far speeds lie from the middle one, as the mean of their logarithms' distances."""
+    """Return how much the speed varies: the mean distance of its logarithm from the median speed's."""
     speeds = [math.log(max(m, TINY) / (b - a)) for (a, b), m in zip(pairwise(moments), moved, strict=True)]
     return fmean(abs(speed - median(speeds)) for speed in speeds)
 
 
 def plan(times: Times, repeated: vs.VideoNode, cut: vs.VideoNode, max_gap: int) -> vs.VideoNode:
-    """Return a tiny clip that says of each output frame what it is made of.
+    """Return a tiny clip that tells for each output frame what it is made of.
 
-    repeated: as `detect` returns it. cut: as `cuts.detect` does. Its properties: `SlomoFirst` and `SlomoSecond`, as
-    offsets from the frame that `times` gives, and `SlomoTNum` / `SlomoTDen`, t in [0, 1); `_SceneChangeNext` as that
-    frame has it.
+    repeated: as `detect` returns it. cut: as `cuts.detect` returns it. Its properties: `SlomoFirst` and `SlomoSecond`,
+    as offsets from the frame k that `times` gives; `SlomoTNum` / `SlomoTDen`, t in [0, 1); and frame k's
+    `_SceneChangeNext`.
     """
     offsets = range(1 - max_gap, max_gap + 1)
     last = repeated.num_frames - 1
@@ -156,8 +159,8 @@ def plan(times: Times, repeated: vs.VideoNode, cut: vs.VideoNode, max_gap: int) 
         out.props[T_NUM], out.props[T_DEN] = t.numerator, t.denominator
         return out
 
-    # Whether there is a cut behind the last of these frames, only the one after it could tell.
-    around = [along(shifted(decided if o < max_gap else repeated, o), times) for o in offsets]
+    # A cut after the last of these frames does not matter, and knowing it would take one more source frame.
+    around = [per_output_frame(shifted(decided if o < max_gap else repeated, o), times) for o in offsets]
     return around[0].std.ModifyFrame(around, decide)
 
 
@@ -166,9 +169,12 @@ def planned(props: Mapping[str, Any]) -> tuple[int, int, Fraction]:
     return props[FIRST], props[SECOND], Fraction(props[T_NUM], props[T_DEN])
 
 
-def pick(clip: vs.VideoNode, times: Times, told: vs.VideoNode, which: str, max_gap: int) -> vs.VideoNode:
-    """Return the frames that `plan`, told, has as FIRST or SECOND (`which`); no others are asked for."""
+def pick(clip: vs.VideoNode, times: Times, decisions: vs.VideoNode, which: str, max_gap: int) -> vs.VideoNode:
+    """Return the clip's frames that the plan names. decisions: as `plan` returns it. which: FIRST or SECOND.
+
+    No other frames are requested.
+    """
     offsets = range(1 - max_gap, 2) if which == FIRST else range(1, max_gap + 1)
-    nodes = {o: along(shifted(clip, o), times) for o in offsets}
+    nodes = {o: per_output_frame(shifted(clip, o), times) for o in offsets}
     blank = nodes[1].std.BlankClip(keep=True)
-    return blank.std.FrameEval(lambda n, f: nodes[f.props[which]], told, list(nodes.values()))  # noqa: ARG005
+    return blank.std.FrameEval(lambda n, f: nodes[f.props[which]], decisions, list(nodes.values()))  # noqa: ARG005

@@ -1,6 +1,6 @@
-"""The frames' own durations, `_DurationNum` / `_DurationDen`: read, written and divided.
+"""Read, write and divide the frames' own durations, `_DurationNum` / `_DurationDen`.
 
-A clip with a constant rate has it as `fps`; one with a variable rate has fps 0, and only its frames know.
+A constant rate stands in the clip's `fps`. A clip with a variable rate has fps 0, and only its frames know it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vs_slomo.errors import ArgumentError, FormatError
 from vs_slomo.timing.positions import Timing
 from vs_slomo.timing.timecodes import Timecodes
 
-from .frames import following, select
+from .select import next_frames, select
 
 log = logging.getLogger("vs_slomo")
 
@@ -22,10 +22,10 @@ NUM, DEN = "_DurationNum", "_DurationDen"
 
 
 def scan_timecodes(clip: vs.VideoNode) -> Timecodes:
-    """Return a clip's timecodes from its frames' durations; this asks for every frame, and says so in the log.
+    """Return a clip's timecodes, read from its frames' durations. It reads every frame, which the log says.
 
-    The last frame may lack one (BestSource): it lasts as long as the one before it.
-    Raises FormatError where another does.
+    The last frame may have no duration (BestSource): then it lasts as long as the previous one. Raises FormatError
+    where any other frame has none.
     """
     if not isinstance(clip, vs.VideoNode):
         raise ArgumentError("clip", clip, "a vapoursynth.VideoNode")
@@ -40,9 +40,9 @@ def scan_timecodes(clip: vs.VideoNode) -> Timecodes:
 
 
 def timed(clip: vs.VideoNode, codes: Timecodes) -> vs.VideoNode:
-    """Return the clip with these durations: of a constant rate where they are all the same, else of none.
+    """Return the clip with these durations. It has a constant rate where they are all the same, else fps 0.
 
-    Raises ArgumentError where the rate is no fraction that the host can hold.
+    Raises ArgumentError where the rate is a fraction too large for the host.
     """
     if rate := codes.rate:
         if (bits := max(rate.as_integer_ratio()).bit_length()) > 63:
@@ -57,20 +57,22 @@ def timed(clip: vs.VideoNode, codes: Timecodes) -> vs.VideoNode:
 
 
 def divided(clip: vs.VideoNode, source: vs.VideoNode, times: Timing, factor: Fraction) -> vs.VideoNode:
-    """Return the clip, made of `source` by `times`, with its share of the source frames' own durations, times `factor`.
+    """Return the clip with parts of the source frames' own durations, multiplied by `factor`.
 
-    Output frame n shows the source from n / multi to (n + 1) / multi: one frame's part, or two frames'.
+    clip: made of `source` by `times`. Output frame n lasts from source position n / multi to (n + 1) / multi: a part
+    of one source frame, or of two.
     """
     cycle, period = times.period
     first = [times.at(n)[0] for n in range(period)]
-    spanned = [select(x, cycle, first, times.length) for x in (source, following(source))]
+    spanned = [select(x, cycle, first, times.length) for x in (source, next_frames(source))]
 
     def share(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         (_, t), step = times.at(n), 1 / times.multi
+        out, *sources = f
         parts = (min(1 - t, step), max(Fraction(0), step - (1 - t)))
-        lasts = [(part, duration(frame)) for part, frame in zip(parts, f[1:], strict=True) if part]
+        lasts = [(part, duration(frame)) for part, frame in zip(parts, sources, strict=True) if part]
         known = [part * d for part, d in lasts if d]
-        return lasting(f[0], sum(known) * factor if len(known) == len(lasts) else None)
+        return lasting(out, sum(known) * factor if len(known) == len(lasts) else None)
 
     return clip.std.ModifyFrame([clip, *spanned], share)
 

@@ -1,14 +1,15 @@
-"""What a clip must be, and what the networks see of it.
+"""Which clips are accepted, and what the networks see of them.
 
-The networks' input is a clip of its own: the picture at the networks' size in YUV444, RGB or GRAY of float or half,
-one `resize` call a frame. The matrix is left to `rgb_matrix`, so that a missing or strange one cannot stop a script: it
-changes what the networks see, never a pixel that comes out.
+The networks' input is a clip of its own: the picture at the networks' size, in YUV444, RGB or GRAY, float or half. It
+takes one `resize` call a frame. The matrix is applied later, by `rgb_matrix`, so that a missing or strange one cannot
+stop a script: it changes what the networks see, but the output's pixels are never converted with it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 
 import torch
 import vapoursynth as vs
@@ -16,9 +17,12 @@ from torch import Tensor
 
 from vs_slomo.errors import ArgumentError, FormatError
 
-MIN_SIZE = 16
+from .thumbnails import bare, luma
 
-# Kr and Kb of ITU-T H.273's matrix coefficients that are a weighting of R, G and B; 10 (constant luminance) is near 9.
+MIN_SIZE = 16
+"""The least width and height of a picture."""
+
+# Kr and Kb of those of ITU-T H.273's matrix coefficients that weight R, G and B; 10 (constant luminance) is near 9.
 LUMA: dict[int, tuple[float, float]] = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
@@ -28,14 +32,15 @@ LUMA: dict[int, tuple[float, float]] = {
     9: (0.2627, 0.0593),
     10: (0.2627, 0.0593),
 }
-YCGCO = 8
+BT709, BT601, YCGCO = 1, 6, 8
+"""Numbers of H.273."""
 
 
 def check_clip(clip: vs.VideoNode) -> vs.VideoNode:
-    """Return the clip if it can be interpolated (a GPU-resident one is downloaded first).
+    """Return the clip if it can be interpolated. A GPU-resident one is downloaded first.
 
-    Raises FormatError: variable format or size, integers of more than 16 bit, chroma of less than a quarter of the
-    picture's width or height (the host's limit in resizing), smaller than 16x16.
+    Raises FormatError for: variable format or size, integers of more than 16 bit, chroma of less than a quarter of the
+    picture's width or height (the host cannot resize it), less than 16x16 pixels.
     """
     if not isinstance(clip, vs.VideoNode):
         raise ArgumentError("clip", clip, "a vapoursynth.VideoNode")
@@ -60,9 +65,11 @@ def check_clip(clip: vs.VideoNode) -> vs.VideoNode:
 def check_matrix(matrix: int | None) -> int | None:
     """Return the argument `matrix`: an H.273 number that `rgb_matrix` knows. Raises ArgumentError."""
     known = sorted([*LUMA, YCGCO])
-    if matrix is not None and (isinstance(matrix, bool) or not isinstance(matrix, int) or matrix not in known):
+    if matrix is None:
+        return None
+    if not isinstance(matrix, Integral) or isinstance(matrix, bool) or matrix not in known:
         raise ArgumentError("matrix", matrix, f"None or one of {', '.join(map(str, known))}")
-    return matrix
+    return int(matrix)
 
 
 def check_progressive(frame: vs.VideoFrame) -> None:
@@ -72,10 +79,11 @@ def check_progressive(frame: vs.VideoFrame) -> None:
 
 
 def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int | None) -> vs.VideoNode:
-    """Return the clip that `frames.read_rgb` reads: same frames, `scale` times the size, full-range float or half.
+    """Return the clip that `frames.read_rgb` reads: the same frames at `scale` times the size.
 
-    The size is rounded up. What of the last pixel lies past the picture's edge is mirrored: the host does not
-    repeat the edge, so the rest of the padding is left to the reader.
+    half: float16 instead of float32. range_in: 0 (limited) or 1 (full) for frames without `_Range`; None is the host's
+    choice. The result is full range. Its size is rounded up; the part of the last pixel past the picture's edge is
+    mirrored. `read_rgb` adds the rest of the padding, since the host cannot repeat the edge.
     """
     width, height = math.ceil(clip.width * scale), math.ceil(clip.height * scale)
     formats = {
@@ -95,26 +103,23 @@ def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int 
 
 
 def gray_clip(clip: vs.VideoNode) -> vs.VideoNode:
-    """Return the clip's luma as GRAY8: for classical flow."""
-    matrix = {"matrix": 1} if clip.format.color_family == vs.ColorFamily.RGB else {}
-    return bare(clip).resize.Bilinear(format=vs.GRAY8, **matrix)
+    """Return the clip's luma at full size as GRAY8, for classical flow."""
+    return luma(clip, vs.GRAY8)
 
 
-def bare(clip: vs.VideoNode) -> vs.VideoNode:
-    """Return the clip without the properties that are no matter to the networks, and stop a resize where strange."""
-    return clip.std.RemoveFrameProps(["_Matrix", "_Transfer", "_Primaries", "_FieldBased", "_Alpha"])
+def guessed_matrix(width: int, height: int) -> int:
+    """Return the matrix to assume for a picture of this size that names none: BT.601 up to 1024x576, BT.709 above."""
+    return BT601 if width <= 1024 and height <= 576 else BT709
 
 
 def rgb_matrix(props: Mapping[str, object], size: tuple[int, int], fallback: int | None = None) -> Tensor:
     """Return the (3, 3) matrix from full-range Y, U, V (chroma around 0) to R, G, B.
 
-    The frame's `_Matrix`, else `fallback`, else a guess by size (width, height): BT.601 up to 1024x576, BT.709 above.
-    2 (unspecified) and what is no weighting of R, G and B count as missing.
+    It is that of the frame's `_Matrix`, else `fallback`, else `guessed_matrix` for the size (width, height). Number 2
+    (unspecified), and a `_Matrix` that does not weight R, G and B, count as missing.
     """
-    width, height = size
-    guess = 6 if width <= 1024 and height <= 576 else 1
     known = (m for m in (props.get("_Matrix"), fallback) if isinstance(m, int) and (m in LUMA or m == YCGCO))
-    matrix = next(known, guess)
+    matrix = next(known, guessed_matrix(*size))
     if matrix == YCGCO:
         return torch.tensor([[1.0, -1.0, 1.0], [1.0, 1.0, 0.0], [1.0, -1.0, -1.0]])
     kr, kb = LUMA[matrix]
@@ -124,7 +129,7 @@ def rgb_matrix(props: Mapping[str, object], size: tuple[int, int], fallback: int
 
 
 def planar_formats() -> dict[str, vs.VideoFormat]:
-    """Return the host's formats by ffmpeg's names, as far as both have them."""
+    """Return the formats that both the host and ffmpeg have, by ffmpeg's names."""
     subsampling = {"410": (2, 2), "411": (2, 0), "420": (1, 1), "422": (1, 0), "440": (0, 1), "444": (0, 0)}
     query = vs.core.query_video_format
     found = {"grayf32le": query(vs.GRAY, vs.FLOAT, 32), "gbrpf32le": query(vs.RGB, vs.FLOAT, 32)}

@@ -1,22 +1,17 @@
-"""Faster ways to the networks' convolutions on the CPU, and which of them is the fastest here.
+"""Faster ways to run the networks' convolutions on the CPU, and a table of which way is the fastest.
 
-PyTorch's direct convolution already runs near the machine's peak. What is left is to multiply less, and which way of
-that pays depends on the layer, its size and the processor: so all are timed at first use, and the choice is kept per
-machine. All give the same numbers up to rounding; docs/benchmarks.md has the figures.
+PyTorch's direct convolution already runs near the machine's peak. What is left is to multiply less. Which way to do
+that is worth it depends on the layer, its input's size and the processor: `TABLES` has it. All ways give the same
+numbers up to rounding; docs/benchmarks.md has the figures.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import platform
+import math
 import threading
-import time
 from collections.abc import Callable, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +27,9 @@ Size = tuple[int, int]
 
 
 class Way(Protocol):
-    """One way to run a layer: made for its weights and the size of its inputs, called with (1, C, H, W) each.
+    """One way to run a layer. It is made for the layer's weights and the size of its inputs.
 
-    Inputs and output are channels_last.
+    Inputs, (1, C, H, W) each, and output are channels_last.
     """
 
     def __init__(self, layer: Convolution, size: Size) -> None: ...
@@ -43,12 +38,12 @@ class Way(Protocol):
 
 
 def joined(inputs: Sequence[Tensor]) -> Tensor:
-    """Return several inputs as one."""
+    """Return several inputs as one, concatenated along the channels."""
     return inputs[0] if len(inputs) == 1 else torch.cat(tuple(inputs), dim=1)
 
 
 def before(layer: Convolution, size: Size) -> tuple[Callable[[Sequence[Tensor]], Sequence[Tensor]], Size]:
-    """Return what a layer does to its inputs before it convolves them, and their size then."""
+    """Return what a layer does to its inputs before the convolution, and the size that they have then."""
     if isinstance(layer, Enlarging):
         return lambda inputs: [enlarged(x) for x in inputs], (2 * size[0], 2 * size[1])
     return lambda inputs: inputs, size
@@ -59,7 +54,8 @@ def packed(
 ) -> Callable[[Tensor], Tensor]:
     """Return a convolution of (1, C, *size) whose weights are laid out for the processor once, not at each call.
 
-    It is what TorchInductor calls; where oneDNN is missing, the plain convolution takes its place.
+    TorchInductor calls the same function. Where oneDNN is missing, it is the plain convolution. activate: apply the
+    leaky ReLU in the same pass.
     """
     pads, ones = [padding, padding], [1, 1]
     mkldnn: bool = torch._C._has_mkldnn  # noqa: SLF001
@@ -73,13 +69,13 @@ def packed(
     shape = [1, groups * weight.shape[1], *size]
     reorder: Callable[..., Tensor] = torch._C._nn.mkldnn_reorder_conv2d_weight  # noqa: SLF001
     laid_out = reorder(weight.contiguous(memory_format=NHWC).to_mkldnn(), pads, ones, ones, groups, shape)
-    behind = ("leaky_relu", [SLOPE], "") if activate else ("none", [], "")
+    activation = ("leaky_relu", [SLOPE], "") if activate else ("none", [], "")
     run = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001
-    return lambda x: run(x, laid_out, bias, pads, ones, ones, groups, *behind)
+    return lambda x: run(x, laid_out, bias, pads, ones, ones, groups, *activation)
 
 
 class Direct:
-    """The direct convolution, and the leaky ReLU in the same pass."""
+    """The direct convolution, with the leaky ReLU in the same pass."""
 
     def __init__(self, layer: Convolution, size: Size) -> None:
         self.before, size = before(layer, size)
@@ -94,7 +90,7 @@ _kept = threading.local()
 
 
 def scratch(*counts: int) -> Sequence[Tensor]:
-    """Return arrays of so many numbers, in memory that this thread keeps for all layers."""
+    """Return arrays of these lengths, in memory that this thread keeps for all layers."""
     kept: Tensor | None = getattr(_kept, "memory", None)
     if kept is None or len(kept) < sum(counts):
         kept = _kept.memory = torch.empty(sum(counts))
@@ -102,12 +98,12 @@ def scratch(*counts: int) -> Sequence[Tensor]:
 
 
 class ToomCook:
-    """Along the rows by the algorithm of Toom and Cook (Winograd's F(6, k)), down the columns directly.
+    """The algorithm of Toom and Cook (Winograd's F(6, k)) along the rows, the direct convolution down the columns.
 
     Six neighbouring outputs take 5 + k products instead of 6 k: 2.25 times fewer at k = 3, 3 at 5, 3.5 at 7. The rows
-    are cut in overlapping tiles, each becomes 5 + k numbers (a matrix product), each of these has a k x 1 convolution
-    of its own (one grouped convolution), and from what comes out the outputs are put together (another product).
-    In bands of rows, so that what lies between stays small.
+    are cut into overlapping tiles. A matrix product turns each tile into 5 + k numbers. Each of these has a k x 1
+    convolution of its own (together one grouped convolution). A second matrix product makes the outputs from them.
+    This is done in bands of rows, so that the intermediate arrays stay small.
     """
 
     OUTPUTS, BAND_BYTES = 6, 6 << 20
@@ -120,12 +116,12 @@ class ToomCook:
         self.before, (height, width) = before(layer, size)
         put, weights, take = toom_cook(self.OUTPUTS, k, self.POINTS)
         n = len(take)
-        # The last tile of a row may reach into the next row: that decides only outputs that are cut off.
+        # The last tile of a row may reach into the next row: that changes only outputs that are cut off.
         self.tiles = -(-(width + k - 1) // self.OUTPUTS)
         self.take, self.put = take.float(), put.float()
         self.rows = min(height, max(k, self.BAND_BYTES // (4 * self.tiles * n * max(in_channels, out_channels))))
         kernels = torch.einsum("nl,ockl->nock", weights, layer.weight.double()).float()
-        # At the point 1 every output takes its share once: so there the bias goes in, and comes out in all.
+        # Every output takes the value at the point 1 exactly once: a bias added there reaches all of them.
         bias = torch.zeros(n, out_channels)
         bias[self.POINTS.index(1)] = layer.bias  # type: ignore[assignment]
         self.kernel, self.channels = k, out_channels
@@ -142,7 +138,7 @@ class ToomCook:
         inputs = self.before(given)
         (height, width), channels = inputs[0].shape[-2:], sum(x.shape[1] for x in inputs)
         step, n, tiles, edge = self.OUTPUTS, len(self.take), self.tiles, self.kernel // 2
-        # Memory for one band, used again by the next and by the other layers: fresh pages cost more than arithmetic.
+        # The next band and the other layers use one band's memory again: fresh pages cost more than arithmetic.
         tall = self.rows + 2 * edge
         parts = tall * tiles * step * channels, (n - step) * channels, tall * tiles * n * channels
         lines, rest, seen, made = scratch(*parts, self.rows * tiles * step * self.channels)
@@ -177,7 +173,8 @@ def toom_cook(outputs: int, taps: int, points: Sequence[float]) -> tuple[Tensor,
 
     x: outputs + taps - 1 numbers, w: taps numbers. The matrices are float64, (outputs, n), (n, taps) and (n, n).
 
-    A polynomial product is known from its values at n points, infinity one of them; the correlation is its transpose.
+    A product of polynomials is known from its values at n points, one of them infinity. The correlation is the
+    transpose of that.
     """
     n = outputs + taps - 1
 
@@ -186,16 +183,16 @@ def toom_cook(outputs: int, taps: int, points: Sequence[float]) -> tuple[Tensor,
         return torch.tensor([[float(p) ** j for j in range(count)] for p in points[: n - 1]] + [at_infinity]).double()
 
     take = torch.linalg.inv(powers(n)).T
-    scale = take.abs().amax(1, keepdim=True)  # moved into the weights, which are made in float64
+    scale = take.abs().amax(1, keepdim=True)  # the weights, made in float64, take it
     return powers(outputs).T, powers(taps) * scale, take / scale
 
 
 class Folded:
-    """Bilinear doubling and a 3x3 convolution behind it, at 4/9 of the multiplications.
+    """Bilinear doubling followed by a 3x3 convolution, with 4/9 of the multiplications.
 
-    Doubling is repeating each pixel, then a blur by (1, 2, 1)/4 each way; the convolution may come before the blur.
-    On repeated pixels it sees only two different ones each way, so it is a 2x2 convolution at half the size with
-    four times the channels: one for each of the pixels between two centres.
+    Doubling is the same as repeating each pixel and then blurring by (1, 2, 1)/4 in both directions. The convolution
+    may come before the blur. On repeated pixels it sees only two different ones in each direction. So it is a 2x2
+    convolution at half the size with four times the channels: one for each of the pixels between two centres.
     """
 
     def __init__(self, layer: Convolution, size: Size) -> None:
@@ -203,7 +200,7 @@ class Folded:
             raise NotImplementedError
         height, width = size
         out_channels, in_channels = layer.weight.shape[:2]
-        # The pixel left and the one right of the middle between two centres: which taps fall on which centre.
+        # Which taps fall on which centre, for the pixel left of the middle between two centres and the one right of it.
         taps = torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]])
         kernels = torch.einsum("pak,qbl,ockl->pqocab", taps, taps, layer.weight)
         self.small = packed(
@@ -221,12 +218,12 @@ class Folded:
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Run it."""
         x = joined(inputs)
-        # Four pixels' channels, one behind the other, to their places: row by row, two pixels at once.
+        # Each pixel holds the channels of four. Move them to their places: row by row, two pixels at once.
         four = self.small(F.pad(x, (1, 1, 1, 1), mode="replicate")).permute(0, 2, 3, 1)
         _, height, width, channels = four.shape
         rows = torch.stack(four.view(1, height, width, 2, channels // 2).unbind(3), dim=2)
         out = self.blur(rows.view(1, 2 * height, 2 * width, channels // 4).permute(0, 3, 1, 2))
-        # The outermost rows and columns would see pixels doubled beyond the edge, where there must be zeros.
+        # The outermost rows and columns saw repeated pixels beyond the edge, where the layer has zeros.
         ends = enlarged(torch.cat((x[:, :, :2], x[:, :, -2:])))
         out[:, :, 0], out[:, :, -1] = self.plain(ends[:1, :, :2])[0, :, 0], self.plain(ends[1:, :, -2:])[0, :, -1]
         columns = enlarged(torch.cat((x[..., :2], x[..., -2:])))
@@ -237,8 +234,69 @@ class Folded:
 WAYS: dict[str, type[Way]] = {"direct": Direct, "toom-cook": ToomCook, "folded": Folded}
 
 
-class Fastest(nn.Module):
-    """A layer that runs in the way that is the fastest for the size that comes. For batches of one."""
+# --- which way --------------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """A row of a table: layers of this shape run in this way.
+
+    kind: the layer. kernel: its side. inputs, outputs: the least numbers of channels. way: a name in WAYS. pixels: of
+    one input, the least number and the first that is too many.
+    """
+
+    kind: type[Convolution]
+    kernel: int
+    inputs: int
+    outputs: int
+    way: str
+    pixels: tuple[float, float] = (0, math.inf)
+
+
+DOUBLING = (
+    Row(Enlarging, 3, 1, 256, "toom-cook"),
+    Row(Enlarging, 3, 1, 128, "toom-cook", (0, 1500)),
+    Row(Enlarging, 3, 1, 1, "folded"),
+)
+TABLES: dict[str, tuple[Row, ...]] = {
+    "AVX512": (
+        Row(Convolution, 7, 16, 8, "toom-cook"),
+        Row(Convolution, 5, 16, 32, "toom-cook"),
+        Row(Convolution, 3, 64, 64, "toom-cook", (400, math.inf)),
+        *DOUBLING,
+    ),
+    "AVX2": (
+        Row(Convolution, 7, 20, 32, "toom-cook"),
+        Row(Convolution, 5, 32, 32, "toom-cook"),
+        Row(Convolution, 3, 256, 128, "toom-cook", (400, math.inf)),
+        Row(Convolution, 3, 64, 64, "toom-cook", (1000, math.inf)),
+        *DOUBLING,
+    ),
+}
+"""The faster ways by the processor's kind, as PyTorch names it. The first row that fits counts; else it is "direct".
+
+Made from `benchmarks/convolutions.py` (docs/benchmarks.md): a way is listed where it takes less time than the others.
+The table is fixed, so that the networks give the same bits in every run and with any number of threads.
+"""
+
+
+def chosen_way(layer: Convolution, inputs: int, size: Size) -> str:
+    """Return the name of the way in which a layer runs on this processor.
+
+    inputs: channels of all inputs together. size: their height and width.
+    """
+    if layer.weight.dtype != torch.float32:
+        return "direct"
+    for row in TABLES.get(torch.backends.cpu.get_cpu_capability(), ()):
+        least, most = row.pixels
+        shape = (type(layer), layer.kernel_size[0])
+        wide = inputs >= row.inputs and layer.out_channels >= row.outputs
+        if shape == (row.kind, row.kernel) and wide and least <= size[0] * size[1] < most:
+            return row.way
+    return "direct"
+
+
+class Accelerated(nn.Module):
+    """A layer that runs in the way that the table has for its input's size. For batches of one."""
 
     def __init__(self, layer: Convolution) -> None:
         super().__init__()
@@ -247,27 +305,14 @@ class Fastest(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Run it, as `unet.Convolution.forward` says."""
-        key = (*(x.shape[1] for x in inputs), *inputs[0].shape[-2:])
+        channels, (height, width) = [x.shape[1] for x in inputs], inputs[0].shape[-2:]
+        key = (*channels, height, width)
         way = self.ways.get(key)
         if way is None:
-            way = self.ways[key] = self.choose(inputs)
+            name = chosen_way(self.layer, sum(channels), (height, width))
+            way = self.ways[key] = WAYS[name](self.layer, (height, width))
+            log.debug("convolution: %s of %dx%d: %s", self.layer, width, height, name)
         return way(*(x.contiguous(memory_format=NHWC) for x in inputs))
-
-    def choose(self, inputs: Sequence[Tensor]) -> Way:
-        """Return the fastest way for inputs of such sizes, from the cache or by timing them all."""
-        layer, (height, width) = self.layer, inputs[0].shape[-2:]
-        kind = "double" if isinstance(layer, Enlarging) else "keep"
-        channels = "+".join(str(x.shape[1]) for x in inputs)
-        name = f"{kind} {channels} to {layer.out_channels}, {layer.kernel_size[0]}x{layer.kernel_size[0]}, "
-        name += f"{height}x{width} {str(layer.weight.dtype).removeprefix('torch.')}"
-        with _lock:
-            chosen = _choices().get(name)
-            if chosen not in WAYS:
-                _announce()
-                chosen = _choices()[name] = fastest(layer, inputs)
-                _keep()
-            log.debug("convolution: %s: %s", name, chosen)
-            return WAYS[chosen](layer, (height, width))
 
 
 def accelerate(model: nn.Module) -> None:
@@ -275,97 +320,4 @@ def accelerate(model: nn.Module) -> None:
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, Convolution):
-                setattr(module, name, Fastest(child.requires_grad_(requires_grad=False)))
-
-
-TRIED_PIXELS = 1 << 18
-"""As many are timed: fewer stay in the processor's cache, which the whole picture does not."""
-ROUNDS = 6
-"""The choice is kept for good, so other work on the machine should not decide it."""
-OUT_OF_IT = 1.5
-"""What is so many times slower than the best is not timed again."""
-TOLERANCE = 1e-3
-"""Of the largest output; rounding is below a tenth of it."""
-
-
-def fastest(layer: Convolution, inputs: Sequence[Tensor]) -> str:
-    """Return the name of the fastest of WAYS, timed in turns; a way that fails or gives other numbers is left out."""
-    rows = max(8, TRIED_PIXELS // inputs[0].shape[-1])
-    inputs = [torch.rand_like(x[:1, :, :rows]).contiguous(memory_format=NHWC) for x in inputs]
-    expected: Tensor | None = None
-    times: dict[str, float] = {}
-    ready: dict[str, Way] = {}
-    for name, make in WAYS.items():
-        try:
-            way = make(layer, (inputs[0].shape[-2], inputs[0].shape[-1]))
-            found = way(*inputs).float()
-        except (NotImplementedError, RuntimeError):
-            continue
-        expected = found if expected is None else expected
-        if (found - expected).abs().max() <= TOLERANCE * expected.abs().max():
-            ready[name] = way
-    for _ in range(ROUNDS):
-        if len(ready) <= 1:
-            break
-        for name, way in ready.items():
-            start = time.perf_counter()
-            way(*inputs)
-            times[name] = min(times.get(name, float("inf")), time.perf_counter() - start)
-        ready = {name: way for name, way in ready.items() if times[name] <= OUT_OF_IT * min(times.values())}
-    log.debug("convolution: ms %s", {name: round(1000 * t, 2) for name, t in times.items()})
-    return min(times, key=lambda name: times[name], default="direct")
-
-
-# --- what was chosen, kept per machine --------------------------------------------------------------------
-
-_lock = threading.RLock()
-
-
-@cache
-def _announce() -> None:
-    """Say once why the first frame takes longer."""
-    log.warning("choosing the fastest convolutions for this machine: this takes longer once, for each size")
-
-
-@cache
-def _machine() -> str:
-    """Return what the choice depends on besides the layer."""
-    name = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass  # not Linux
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, {torch.__version__}"
-
-
-def _file() -> Path:
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("VS_SLOMO_HOME") or user_cache_dir("vs_slomo", appauthor=False)) / "convolutions.json"
-
-
-@cache
-def _all() -> dict[str, dict[str, str]]:
-    """Return the whole file; what cannot be read counts as empty."""
-    try:
-        stored = json.loads(_file().read_text(encoding="utf-8"))
-        return {str(machine): dict(choices) for machine, choices in stored.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _choices() -> dict[str, str]:
-    return _all().setdefault(_machine(), {})
-
-
-def _keep() -> None:
-    """Write the file, whole or not at all; without a place to write, each start measures again."""
-    path = _file()
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(_all(), indent=1), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        log.debug("convolution: the choice is not kept: %s", error)
+                setattr(module, name, Accelerated(child.requires_grad_(requires_grad=False)))

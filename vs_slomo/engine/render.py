@@ -1,7 +1,7 @@
-"""The last step of a frame: the motion brought to the planes' size, both planes moved and mixed, the result rounded.
+"""The last step of a frame: bring the motion to the planes' size, warp both planes, fuse them, round.
 
-`plain` is the formula in PyTorch, for every device. The others do the same in fewer passes over memory: with OpenCV
-on the CPU, and, as the paper fuses, as one Triton kernel on CUDA.
+`plain` is the formula in PyTorch, for every device. The others do the same in fewer passes over memory: `with_opencv`
+on the CPU, and `by_kernel`, a Triton kernel for equation 5's fusion, on CUDA.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import cv2
 import torch
 from torch import Tensor
 
-from vs_slomo.model.fusion import agreed, stilled, within
+from vs_slomo.model.fusion import PLAIN, Moving, Warped, Way
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import resize_field
 
 EXACT_REMAP = int(cv2.__version__.partition(".")[0]) >= 5
-"""Before version 5, OpenCV's remap knows only 32nds of a pixel."""
+"""Before version 5, OpenCV's remap rounds positions to 1/32 of a pixel."""
 BLOCK = 256
+"""Pixels of a row that one program of the kernel makes."""
 
 
 def render(
@@ -33,18 +34,18 @@ def render(
     origin: tuple[int, int] = (0, 0),
     peak: int | None = None,
 ) -> Tensor:
-    """Return planes (1, C, h, w) at the motion's time, from those of both frames, on their device.
+    """Return planes (1, C, h, w) at the motion's time, made from both frames' planes, on their device.
 
-    motion: its t is a number. ratio_x, ratio_y: the planes' resolution as a part of the motion's, powers of two.
-    origin: x and y where the planes begin, in their own pixels. peak: the largest value that integers may have.
+    motion: its t is a number. ratio_x, ratio_y: the planes' size as a part of the picture's; powers of two.
+    origin: x and y in the picture where the planes begin, in their own pixels. peak: the largest value of integers.
     Integer planes give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
-    if plane0.device.type == "cuda" and motion.fusion == "paper" and has_triton():
-        return fused(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
+    if plane0.device.type == "cuda" and motion.fusion.lerps and has_triton():
+        return by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
     a, b = plane0.float(), plane1.float()
-    if motion.fusion != "paper" and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
-        motion = replace(motion, fusion="paper")  # a mean would spread what is no number, or whose square is none
+    if motion.fusion.spreads and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
+        motion = replace(motion, fusion=PLAIN)  # NaN, infinity, or overflow: it would spread to the neighbours
     way = with_opencv if a.device.type == "cpu" and EXACT_REMAP else plain
     values = way(motion, a, b, ratio_x, ratio_y, origin, peak or 1)
     return values if peak is None else values.round_().clamp_(0, peak).to(plane0.dtype)
@@ -59,8 +60,34 @@ def plain(
     origin: tuple[int, int] = (0, 0),
     peak: float = 1,
 ) -> Tensor:
-    """Return what `Motion` says, float32: the twin of the others."""
-    return motion.resized(ratio_x, ratio_y).render(plane0, plane1, *origin, peak)
+    """Return what `Motion.render` makes, float32: the others must give the same."""
+    return motion.for_planes(ratio_x, ratio_y).render(plane0, plane1, *origin, peak)
+
+
+class OpenCV(Way):
+    """Planes of batch 1 on the CPU, by OpenCV's remap and blur: exact up to rounding, in half of the time or less."""
+
+    def warp(self, moving: Moving, sampling: str) -> Warped:
+        """Warp by `cv2.remap`."""
+        interpolation = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}[sampling]
+        height, width = moving.plane0.shape[-2:]
+        across, down = torch.arange(width), torch.arange(height).view(-1, 1)
+        sources, warped = torch.empty(2, 2, height, width), torch.empty(2, *moving.plane0.shape)
+        for flow, source in zip((moving.ft0, moving.ft1), sources, strict=True):
+            torch.add(flow[0, 0], across, out=source[0])
+            torch.add(flow[0, 1], down, out=source[1])
+        for planes, source, targets in zip((moving.plane0, moving.plane1), sources, warped, strict=True):
+            x_map, y_map = source.numpy()
+            for plane, target in zip(planes[0].numpy(), targets[0].numpy(), strict=True):
+                cv2.remap(plane, x_map, y_map, interpolation, dst=target, borderMode=cv2.BORDER_REPLICATE)
+        return Warped(warped[0], warped[1], sources[0][None], sources[1][None])
+
+    def mean(self, planes: Tensor, size: int) -> Tensor:
+        """Average by `cv2.blur`, whose time does not grow with the size."""
+        out = torch.empty_like(planes)
+        for plane, target in zip(planes[0].numpy(), out[0].numpy(), strict=True):
+            cv2.blur(plane, (size, size), dst=target, borderType=cv2.BORDER_REPLICATE)
+        return out
 
 
 def with_opencv(
@@ -72,62 +99,47 @@ def with_opencv(
     origin: tuple[int, int] = (0, 0),
     peak: float = 1,
 ) -> Tensor:
-    """Return the same, by OpenCV's resize and remap: exact to a float's rounding, half of the time or less."""
+    """Return the same as `plain`, by OpenCV's resize, remap and blur."""
     (x, y), (height, width) = origin, plane0.shape[-2:]
-    fields = _fields(motion, min(ratio_x, 1), min(ratio_y, 1))
-    fields[0:4:2] *= ratio_x
-    fields[1:4:2] *= ratio_y
-    if max(ratio_x, ratio_y) > 1:
+    grow_x, grow_y = _growth(motion, ratio_x, ratio_y)
+    fields = _fields(motion, min(grow_x, 1), min(grow_y, 1))
+    fields[0:4:2] *= grow_x
+    fields[1:4:2] *= grow_y
+    if max(grow_x, grow_y) > 1:
         small = fields
-        fields = torch.empty(5, round(small.shape[1] * max(ratio_y, 1)), round(small.shape[2] * max(ratio_x, 1)))
+        fields = torch.empty(5, round(small.shape[1] * max(grow_y, 1)), round(small.shape[2] * max(grow_x, 1)))
         for field, target in zip(small.numpy(), fields.numpy(), strict=True):
             cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
-    fields = fields[:, y : y + height, x : x + width]
-    weight = torch.sigmoid(fields[4] + _odds(motion))
-    agreeing, way = motion.fusion != "paper", cv2.INTER_LINEAR
-    if agreeing:
-        fields[0:4] = torch.cat(stilled(fields[None, 0:2], fields[None, 2:4]), dim=1)[0]
-        way = cv2.INTER_CUBIC
-    fields[0:4:2] += torch.arange(width)
-    fields[1:4:2] += torch.arange(height).view(-1, 1)
-    warped = torch.empty(2, *plane0.shape)
-    for planes, field, targets in zip((plane0, plane1), (fields[0:2], fields[2:4]), warped, strict=True):
-        x_map, y_map = field.numpy()
-        for plane, target in zip(planes[0].numpy(), targets[0].numpy(), strict=True):
-            cv2.remap(plane, x_map, y_map, way, dst=target, borderMode=cv2.BORDER_REPLICATE)
-    if not agreeing:
-        return torch.lerp(warped[1], warped[0], weight)
-    between = (fields[2:4] - fields[0:2])[None]
-    return within(agreed(warped[0], warped[1], weight[None, None], between, motion.t, peak, _mean), plane0, plane1)
+    fields = fields[None, :, y : y + height, x : x + width]
+    moving = Moving(plane0, plane1, fields[:, 0:2], fields[:, 2:4], fields[:, 4:5], _number(motion), peak)
+    return motion.fusion.fuse(moving, OpenCV())
 
 
-def _mean(planes: Tensor, size: int) -> Tensor:
-    """Return `fusion.mean` by OpenCV: its time does not grow with the size."""
-    out = torch.empty_like(planes)
-    for plane, target in zip(planes[0].numpy(), out[0].numpy(), strict=True):
-        cv2.blur(plane, (size, size), dst=target, borderType=cv2.BORDER_REPLICATE)
-    return out
+def _growth(motion: Motion, ratio_x: float, ratio_y: float) -> tuple[float, float]:
+    """Return the planes' size as a part of the motion's. ratio_x, ratio_y: as a part of the picture's."""
+    own_x, own_y = motion.ratio
+    return ratio_x / own_x, ratio_y / own_y
 
 
 def _fields(motion: Motion, shrink_x: float, shrink_y: float) -> Tensor:
-    """Return Ft0 and Ft1 in the motion's own pixels and the logit as one (5, h, w), shrunk for smaller planes."""
+    """Return Ft0, Ft1 and the logit as one (5, h, w), shrunk for smaller planes. Flows keep the motion's own pixels."""
     return resize_field(torch.cat((motion.ft0, motion.ft1, motion.logit), dim=1).float(), shrink_x, shrink_y)[0]
 
 
-def _odds(motion: Motion) -> float:
-    """Return what is added to the logit for t, see `fusion.weight0`."""
+def _number(motion: Motion) -> float:
+    """Return the motion's t."""
     if not isinstance(motion.t, float):
         raise TypeError("the motion's t must be a number")
-    return math.log((1 - motion.t) / motion.t)
+    return motion.t
 
 
 @functools.cache
 def has_triton() -> bool:
-    """Whether there is Triton, and what it needs to build a kernel."""
+    """Whether Triton is installed."""
     return importlib.util.find_spec("triton") is not None
 
 
-def fused(
+def by_kernel(
     motion: Motion,
     plane0: Tensor,
     plane1: Tensor,
@@ -136,10 +148,11 @@ def fused(
     origin: tuple[int, int] = (0, 0),
     peak: int | None = None,
 ) -> Tensor:
-    """Return the same as `render`, by one kernel: every pixel is read and written once."""
+    """Return the same as `render`, by one kernel that reads and writes every pixel once. For equation 5's fusion."""
     from .cuda.kernels import render_kernel
 
-    fields = _fields(motion, min(ratio_x, 1), min(ratio_y, 1)).contiguous()
+    t, (grow_x, grow_y) = _number(motion), _growth(motion, ratio_x, ratio_y)
+    fields = _fields(motion, min(grow_x, 1), min(grow_y, 1)).contiguous()
     plane0, plane1 = plane0.contiguous(), plane1.contiguous()
     channels, height, width = plane0.shape[-3:]
     out = torch.empty_like(plane0, dtype=plane0.dtype if peak is not None else torch.float32)
@@ -152,9 +165,9 @@ def fused(
         height,
         width,
         *origin,
-        ratio_x,
-        ratio_y,
-        _odds(motion),
+        grow_x,
+        grow_y,
+        math.log((1 - t) / t),
         float(peak or 0),
         CHANNELS=channels,
         INTEGER=peak is not None,

@@ -1,4 +1,4 @@
-"""A network on overlapping parts of a picture, where memory does not hold the whole at once."""
+"""Run a network on overlapping tiles of a picture that is too large for the memory."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from vs_slomo.model.unet import MULTIPLE
 log = logging.getLogger("vs_slomo")
 
 OVERLAP = 4 * MULTIPLE
-"""Of neighbouring tiles, in the network's pixels."""
+"""How far neighbouring tiles overlap, in the network's pixels."""
 EDGE = MULTIPLE
-"""So far from a tile's edge its values hardly count: the network saw too little around them."""
+"""Values this close to a tile's edge hardly count: the network saw too little around them. In its pixels."""
 SMALLEST = 2 * OVERLAP
-"""The least side of a tile."""
+"""The shortest side of a tile, in the network's pixels."""
 
 
 class Tiled(nn.Module):
-    """A network from (B, C, H, W) to (B, D, H, W) that cuts what is too large into tiles, and blends their seams.
+    """A network from (B, C, H, W) to (B, D, H, W) that cuts large input into tiles, and blends where they overlap.
 
-    net: H and W multiples of 32. tile: the longest side of a tile in the network's pixels; None is no limit.
-    pixels: how many there is memory for, asked before each run.
+    net: takes H and W that are multiples of 32. tile: the longest side of a tile in the network's pixels; None is no
+    limit. pixels: tells before each run how many pixels there is memory for.
 
-    Where memory does not hold out, it tries again with smaller tiles, and stays with them.
+    After running out of memory it tries again with smaller tiles, and keeps to them.
     """
 
     def __init__(self, net: nn.Module, tile: int | None, pixels: Callable[[], float]) -> None:
@@ -36,7 +36,7 @@ class Tiled(nn.Module):
         self.limit = float("inf")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run it. Raises SlomoError where memory does not even hold the smallest tile."""
+        """Run it. Raises SlomoError where even the smallest tile needs too much memory."""
         height, width = x.shape[-2:]
         while True:
             side = self.tile or max(height, width)
@@ -57,7 +57,7 @@ class Tiled(nn.Module):
                 torch.cuda.empty_cache()
 
     def blended(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """Run it on tiles (height, width), each weighted by the distance to its edge."""
+        """Run it on tiles (height, width). Each pixel of a tile is weighted by its distance to the tile's edge."""
         log.debug("tiles: %dx%d of %dx%d", size[1], size[0], x.shape[-1], x.shape[-2])
         ramps = [
             (torch.minimum(torch.arange(n) + 1, n - torch.arange(n)) - EDGE).clamp(1e-3, OVERLAP - 2 * EDGE)
@@ -78,7 +78,7 @@ class Tiled(nn.Module):
 
 
 def tile_size(height: int, width: int, side: int, pixels: float) -> tuple[int, int]:
-    """Return height and width, multiples of 32, of the largest tiles no longer than `side` and of no more pixels."""
+    """Return height and width, multiples of 32, of the largest tiles of at most `side` a side and `pixels` in all."""
     counts, sizes = [1, 1], [height, width]
     while max(sizes) > side or sizes[0] * sizes[1] > pixels:
         i = sizes.index(max(sizes))
@@ -91,10 +91,10 @@ def tile_size(height: int, width: int, side: int, pixels: float) -> tuple[int, i
 
 
 def starts(length: int, tile: int) -> list[int]:
-    """Return where the tiles of a row or a column begin: multiples of 32, as the network's own grid is."""
+    """Return where the tiles of a row or a column begin: at multiples of 32, like the network's own grid."""
     return [0] if length == tile else [*range(0, length - tile, tile - OVERLAP), length - tile]
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed: PyTorch says so by type on devices, and only in words on the CPU."""
+    """Whether an allocation failed. PyTorch has an exception type for it on devices, but only a message on the CPU."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -1,18 +1,19 @@
-"""The older methods on the timing, the laziness and the formats of `slomo`: what the paper's introduction compares.
+"""The older methods that the paper's introduction compares, with the timing and the formats of `slomo`.
 
     sample   the nearer source frame
     blend    both, mixed by time, in code values or in light
     mc       block matching: the plugin MVTools
     flow     classical optical flow: OpenCV's DIS
 
-Each takes the timing arguments of `filter.slomo` (multi, fps_num and fps_den, timecodes, slow_motion) and its `sc` and
-`sc_threshold`. Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for.
+Each takes the timing arguments of `slomo` (multi, fps_num and fps_den, timecodes, slow_motion) and its `sc` and
+`sc_threshold`. Frames at t = 0 are the source's, bit for bit; the others are made when they are requested.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict, Unpack
 
@@ -22,21 +23,25 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, formats, frames
-from vs_slomo.clips.frames import along, following
-from vs_slomo.engine.engine import PairCache, dis_flow
+from vs_slomo.clips.select import per_output_frame, select, shifted
+from vs_slomo.clips.thumbnails import bare
+from vs_slomo.engine.cache import ByteCache
+from vs_slomo.engine.settings import PAIR_BYTES
 from vs_slomo.errors import SlomoError
-from vs_slomo.model.superslomo import Flows, Motion, flows_at
-from vs_slomo.model.warp import backwarp, resize_field
+from vs_slomo.model.dis import dis_flow
+from vs_slomo.model.superslomo import Motion, flows_at
+from vs_slomo.model.warp import Flows, backwarp, resize_field, round_trip
 from vs_slomo.timing.positions import HALF, Factor, Times
 from vs_slomo.timing.timecodes import Timecodes
 
+from .inputs import Inputs, SourceInputs
 from .light import from_light, to_light
 from .options import check_switch
 from .slomo import fill, multiplied, picked
 
 
 class Common(TypedDict, total=False):
-    """What all of them can be told besides `multi`, as in `filter.slomo`."""
+    """The options that all of them take besides `multi`, as in `slomo`."""
 
     fps_num: int | None
     fps_den: int | None
@@ -48,27 +53,28 @@ class Common(TypedDict, total=False):
 
 def sample(clip: vs.VideoNode, multi: Factor = 2, **common: Unpack[Common]) -> vs.VideoNode:
     """Return the clip with `multi` times as many frames, each the nearer source frame (at t = 1/2 the earlier)."""
-    return spread(clip, (), lambda *_: None, multi, **common)
+    return interpolated(SourceInputs(native=formats.check_clip(clip)), lambda *_: None, multi, **common)
 
 
 def blend(clip: vs.VideoNode, multi: Factor = 2, *, linear: bool = False, **common: Unpack[Common]) -> vs.VideoNode:
-    """Return the clip with `multi` times as many frames, each a mixture of its neighbours, weighted by time.
+    """Return the clip with `multi` times as many frames, each a mean of its neighbours, weighted by time.
 
-    linear: mix light instead of code values, by the frames' `_Transfer` (BT.709 where there is none) and the colour
-        rule of `formats.rgb_matrix`. Alpha is mixed as it is.
+    linear: mix light instead of code values, by the frames' `_Transfer` (BT.709 where there is none) and the matrix of
+        `formats.rgb_matrix`. Alpha is always mixed as code values.
     """
     clip = formats.check_clip(clip)
     check_switch("linear", linear)
     if not linear:
-        return spread(clip, (), mixture, multi, **common)
-    return spread(clip, [formats.network_clip(clip, 1, half=False, range_in=None)], mixed_light, multi, **common)
+        return interpolated(SourceInputs(native=clip), mix_codes, multi, **common)
+    seen = formats.network_clip(clip, 1, half=False, range_in=None)
+    return interpolated(SourceInputs(native=clip, network=seen), mix_light, multi, **common)
 
 
 def mc(clip: vs.VideoNode, multi: Factor = 2, **common: Unpack[Common]) -> vs.VideoNode:
     """Return the clip with `multi` times as many frames, moved in blocks by MVTools (`mv.FlowInter`).
 
-    MVTools takes GRAY and YUV of 8 to 16 bit: RGB and float become YUV of 16 bit on the way, for the new frames only.
-    It knows 256 moments between two frames, and asks for the first frames when the script loads. Alpha is the nearer
+    MVTools takes GRAY and YUV of 8 to 16 bit: for the new frames, RGB and float become YUV of 16 bit and come back. It
+    knows 256 moments between two frames, and requests the first frames when the script loads. Alpha is the nearer
     frame's.
 
     Raises SlomoError where the plugin is not installed.
@@ -76,30 +82,46 @@ def mc(clip: vs.VideoNode, multi: Factor = 2, **common: Unpack[Common]) -> vs.Vi
     if not hasattr(vs.core, "mv"):
         raise SlomoError("mc: needs the plugin MVTools, which is not installed (package: vapoursynth-mvtools)")
     clip = formats.check_clip(clip)
-    return spread(clip, partial(compensated, clip), copy_planes, multi, **common)
+    return interpolated(SourceInputs(native=clip), copy_planes, multi, made_by=partial(compensated, clip), **common)
 
 
 def flow(clip: vs.VideoNode, multi: Factor = 2, *, occlusion: bool = True, **common: Unpack[Common]) -> vs.VideoNode:
     """Return the clip with `multi` times as many frames, moved by DIS flow (Kroeger et al., ECCV 2016).
 
     The flows at t are the paper's approximation from both directions, and the warps are mixed by time. occlusion: a
-    warp counts less where its flow there and back does not return. Without it, both count one half everywhere.
+    warp counts less where following the flow there and back does not end at the start. Without it, both count one half
+    everywhere.
     """
     clip = formats.check_clip(clip)
     check_switch("occlusion", occlusion)
-    return spread(clip, [formats.gray_clip(clip)], Classical(occlusion=occlusion), multi, **common)
+    source = SourceInputs(native=clip, gray=formats.gray_clip(clip))
+    return interpolated(source, Classical(occlusion=occlusion), multi, **common)
 
 
-Maker = Callable[[vs.VideoFrame, int, float, Sequence[vs.VideoFrame]], None]
-"""Writes a new frame into a copy of the nearer one, from k, t, and frames k and k + 1 of the clip and of each input."""
+@dataclass(frozen=True, kw_only=True)
+class BaselineInputs(Inputs):
+    """What a new frame is made from.
+
+    first, second: both source frames. cut: the decision of `cuts.detect`; None where cuts do not matter. made: a clip
+    as long as the output, whose pictures another filter makes.
+    """
+
+    first: SourceInputs
+    second: SourceInputs
+    cut: vs.VideoNode | None = None
+    made: vs.VideoNode | None = None
 
 
-def spread(
-    clip: vs.VideoNode,
-    inputs: Sequence[vs.VideoNode] | Callable[[Times], Sequence[vs.VideoNode]],
+Maker = Callable[[vs.VideoFrame, int, float, BaselineInputs], None]
+"""Writes a new frame into a copy of the nearer one, from k, t and the frames of `BaselineInputs`."""
+
+
+def interpolated(
+    source: SourceInputs,
     maker: Maker,
     multi: Factor = 2,
     *,
+    made_by: Callable[[Times], vs.VideoNode] | None = None,
     sc: bool = True,
     sc_threshold: float = cuts.THRESHOLD,
     fps_num: int | None = None,
@@ -107,53 +129,60 @@ def spread(
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
 ) -> vs.VideoNode:
-    """Return the originals and what `maker` makes between them; across a cut the nearer frame.
+    """Return the originals, and what `maker` makes between them; across a cut the nearer frame.
 
-    inputs: further clips, of which the maker sees frames k and k + 1; or, from the times, clips as long as the
-    output, of which it sees frame n. Raises ArgumentError and FormatError.
+    source: the clip, and what else the maker sees of each of its frames. made_by: returns `BaselineInputs.made` for the
+    output's times. Raises ArgumentError and FormatError.
     """
-    clip = formats.check_clip(clip)
+    clip = source.native
     check_switch("sc", sc)
     cuts.check_threshold(sc_threshold)
     cut = cuts.detect(clip, sc_threshold) if sc else None
 
     def made(times: Times) -> vs.VideoNode:
-        seen = [clip] if callable(inputs) else [clip, *inputs]
-        fed = [along(node, times) for x in seen for node in (x, following(x))]
-        fed += inputs(times) if callable(inputs) else ()
-        fed += [] if cut is None else [along(cut, times)]
+        def at(offset: int) -> SourceInputs:
+            return source.each(lambda x: per_output_frame(shifted(x, offset), times))
+
+        fed = BaselineInputs(
+            first=at(0),
+            second=at(1),
+            cut=None if cut is None else per_output_frame(cut, times),
+            made=None if made_by is None else made_by(times),
+        )
 
         def new_frame(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-            (k, t), (a, b) = times.at(n), f[:2]
+            (k, t), given = times.at(n), fed.frames(f)
+            a, b = given.first.native, given.second.native
             formats.check_progressive(a)
             formats.check_progressive(b)
             out = frames.new_frame(a if t <= HALF else b)
-            if (cut is None or not f[-1].props[cuts.NEXT]) and not frames.identical(a, b):
+            if (given.cut is None or not given.cut.props[cuts.NEXT]) and not frames.identical(a, b):
                 with torch.inference_mode():
-                    maker(out, k, float(t), f)
+                    maker(out, k, float(t), given)
             return out
 
         blank = clip.std.BlankClip(length=times.length, keep=True)
-        return picked(fed[0], [blank.std.ModifyFrame(fed, new_frame)], cut, times)
+        return picked(fed.first.native, [blank.std.ModifyFrame(fed.clips, new_frame)], cut, times)
 
     return multiplied(clip, made, multi, fps_num=fps_num, fps_den=fps_den, timecodes=timecodes, slow_motion=slow_motion)
 
 
-def mixture(out: vs.VideoFrame, _: int, t: float, f: Sequence[vs.VideoFrame]) -> None:
+def mix_codes(out: vs.VideoFrame, _k: int, t: float, given: BaselineInputs) -> None:
     """Mix code values."""
-    fill(out, f[0], f[1], lambda plane0, plane1, *_: torch.lerp(plane0, plane1, t))
+    fill(out, given.first.native, given.second.native, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, t))
 
 
-def mixed_light(out: vs.VideoFrame, k: int, t: float, f: Sequence[vs.VideoFrame]) -> None:
-    """Mix light: the mixture of code values, and added to it what that makes of a difference, at each plane's size.
+def mix_light(out: vs.VideoFrame, k: int, t: float, given: BaselineInputs) -> None:
+    """Mix light.
 
-    So where both frames are the same nothing changes, and chroma is not resampled.
+    Code values are mixed first. Then the difference between mixed light and mixed code values is added, at each plane's
+    size. So chroma is not resampled, and nothing changes where both frames are the same.
     """
-    a, b, *full = f[:4]
-    mixture(out, k, t, f)
+    mix_codes(out, k, t, given)
+    a, b = given.first.native, given.second.native
     transfer = int(a.props.get("_Transfer", 1))
     matrix = formats.rgb_matrix(a.props, (a.width, a.height))
-    rgb0, rgb1 = (frames.read_rgb(frame, matrix) for frame in full)
+    rgb0, rgb1 = (frames.read_rgb(source.network, matrix) for source in (given.first, given.second))
     mixed = torch.lerp(to_light(rgb0, transfer), to_light(rgb1, transfer), t)
     change = from_light(mixed, transfer) - torch.lerp(rgb0, rgb1, t)
     if a.format.color_family == vs.ColorFamily.YUV:
@@ -178,17 +207,18 @@ def code_steps(frame: vs.VideoFrame, plane: int) -> float:
 
 
 BLOCK = 8
-"""MVTools' block size, overlapped by half: with the motion at a quarter pixel, the best on real footage of those tried
+"""MVTools' block size, overlapped by half. With quarter-pixel motion it was the best of those tried on real footage
 (docs/evaluation.md)."""
 QUARTER_PIXEL = 1920 * 1088
-"""Pixels up to which motion is sought at a quarter pixel, above at a half: a super clip holds 16 pictures, or 4."""
+"""Motion is found to a quarter of a pixel up to this picture size, above it to a half: a super clip then holds 4
+pictures instead of 16."""
 SMALLEST = 64
-"""What is smaller is padded: at 32x32, MVTools 29 takes down the process."""
+"""Smaller pictures are padded: MVTools 29 crashes at 32x32."""
 MOMENTS = 256
-"""MVTools' own resolution of t."""
+"""The number of moments between two frames that MVTools knows."""
 
 
-def compensated(clip: vs.VideoNode, times: Times) -> list[vs.VideoNode]:
+def compensated(clip: vs.VideoNode, times: Times) -> vs.VideoNode:
     """Return MVTools' frame for each output frame, as a clip of the output's length and the clip's format."""
     x = compensable(clip)
     sup = x.mv.Super(pel=4 if x.width * x.height <= QUARTER_PIXEL else 2)
@@ -196,20 +226,20 @@ def compensated(clip: vs.VideoNode, times: Times) -> list[vs.VideoNode]:
     cycle, period = times.period
     places = [(k, min(max(round(t * MOMENTS), 1), MOMENTS - 1)) for k, t in map(times.at, range(period))]
     order = {moment: i for i, moment in enumerate(sorted({moment for _, moment in places}))}
-    # It cuts off behind the 256th: half a step keeps away from the edge.
+    # It rounds down to a 256th: half a step keeps the moment away from the edge.
     inter = [x.mv.FlowInter(sup, *vectors, time=100 * (moment + 0.5) / MOMENTS) for moment in order]
     choices = vs.core.std.Interleave(inter, modify_duration=False)
     taken = [k * len(order) + order[moment] for k, moment in places]
-    out = frames.select(choices, cycle * len(order), taken, times.length)
+    out = select(choices, cycle * len(order), taken, times.length)
     if x is not clip:
         matrix = {"matrix_in": vs.MATRIX_BT709} if clip.format.color_family == vs.ColorFamily.RGB else {}
         out = out.std.Crop(right=x.width - clip.width, bottom=x.height - clip.height)
         out = out.resize.Bilinear(format=clip.format.id, **matrix)
-    return [out]
+    return out
 
 
 def compensable(clip: vs.VideoNode) -> vs.VideoNode:
-    """Return a clip as MVTools takes it: the same one where it does."""
+    """Return the clip in a format that MVTools takes; the clip itself where it does already."""
     f = clip.format
     family = vs.ColorFamily.GRAY if f.color_family == vs.ColorFamily.GRAY else vs.ColorFamily.YUV
     exact = f.sample_type == vs.SampleType.INTEGER and f.color_family != vs.ColorFamily.RGB
@@ -223,20 +253,21 @@ def compensable(clip: vs.VideoNode) -> vs.VideoNode:
     if known.id == f.id and (width, height) == (clip.width, clip.height):
         return clip
     matrix = {"matrix": vs.MATRIX_BT709} if f.color_family == vs.ColorFamily.RGB else {}
-    return formats.bare(clip).resize.Bilinear(
-        width, height, format=known.id, src_width=width, src_height=height, **matrix
-    )
+    return bare(clip).resize.Bilinear(width, height, format=known.id, src_width=width, src_height=height, **matrix)
 
 
-def copy_planes(out: vs.VideoFrame, _k: int, _t: float, f: Sequence[vs.VideoFrame]) -> None:
-    """Take the pictures that another filter made."""
-    for p in range(out.format.num_planes):
-        np.copyto(np.asarray(out[p]), np.asarray(f[2][p]))
+def copy_planes(out: vs.VideoFrame, _k: int, _t: float, given: BaselineInputs) -> None:
+    """Copy the picture that another filter made."""
+    picture = given.made
+    if picture is not None:
+        for p in range(out.format.num_planes):
+            np.copyto(np.asarray(out[p]), np.asarray(picture[p]))
 
 
 DOUBT = 0.5
-"""How much a flow that does not return counts: a logit for each tolerance by which it misses."""
+"""How much less a warp counts whose flow misses its start: so much logit for each tolerance that it misses by."""
 MOST_DOUBT = 3.0
+"""The most tolerances that count."""
 
 
 class Classical:
@@ -244,14 +275,14 @@ class Classical:
 
     def __init__(self, *, occlusion: bool) -> None:
         self.occlusion = occlusion
-        self.cache: PairCache[Tensor] = PairCache()
+        self.cache: ByteCache[tuple[int, int], Tensor] = ByteCache("pairs", PAIR_BYTES)
 
-    def __call__(self, out: vs.VideoFrame, k: int, t: float, f: Sequence[vs.VideoFrame]) -> None:
+    def __call__(self, out: vs.VideoFrame, k: int, t: float, given: BaselineInputs) -> None:
         """Write the frame at t."""
-        flows = self.cache.get((k, k + 1), lambda: both_flows(*f[2:4]))
-        if flows is not None:
-            motion = classical_motion((flows[:, :2], flows[:, 2:]), t, occlusion=self.occlusion)
-            fill(out, f[0], f[1], lambda p0, p1, x, y: motion.resized(x, y).render(p0, p1))
+        first, second = given.first, given.second
+        flows = self.cache.get((k, k + 1), lambda: both_flows(first.gray, second.gray))
+        motion = classical_motion((flows[:, :2], flows[:, 2:]), t, occlusion=self.occlusion)
+        fill(out, first.native, second.native, lambda p0, p1, x, y: motion.for_planes(x, y).render(p0, p1))
 
 
 def both_flows(gray0: vs.VideoFrame, gray1: vs.VideoFrame) -> Tensor:
@@ -261,7 +292,7 @@ def both_flows(gray0: vs.VideoFrame, gray1: vs.VideoFrame) -> Tensor:
 
 
 def classical_motion(flows: Flows, t: float, *, occlusion: bool) -> Motion:
-    """Return what F01 and F10, (1, 2, H, W), make of the frame at t; see `flow`."""
+    """Return the motion at t that F01 and F10, (1, 2, H, W), give; see `flow`."""
     f01, f10 = flows
     ft0, ft1 = flows_at(flows, t)
     if not occlusion:
@@ -271,12 +302,9 @@ def classical_motion(flows: Flows, t: float, *, occlusion: bool) -> Motion:
 
 
 def hidden(there: Tensor, back: Tensor) -> Tensor:
-    """Return how far a flow misses its start on the way there and back, in tolerances, (1, 1, H, W).
+    """Return how far following a flow there and back misses the start, in tolerances, (1, 1, H, W).
 
-    The tolerance grows with the motion (Sundaram et al., ECCV 2010). A pixel that the other frame does not show has
-    nowhere to go, so its flow does not come back.
+    there, back: (1, 2, H, W) pixels. See `warp.round_trip`.
     """
-    returning = backwarp(back, there)
-    missed = (there + returning).square().sum(1, keepdim=True)
-    moved = (there.square() + returning.square()).sum(1, keepdim=True)
-    return (missed / (0.01 * moved + 0.5)).sqrt().clamp(max=MOST_DOUBT)
+    missed, allowed = round_trip(there, back)
+    return (missed / allowed).sqrt().clamp(max=MOST_DOUBT)

@@ -1,7 +1,7 @@
-"""Between code values and light, as ITU-R BT.709, BT.2100 and IEC 61966-2-1 define it.
+"""Convert between code values and light, as ITU-R BT.709, BT.2100 and IEC 61966-2-1 define it.
 
-Light, as a part of the brightest, adds up where a shutter stays open or where two pictures are mixed; code values do
-not. It is the scene's, but PQ's, which is the display's. Numbers of `_Transfer` are those of ITU-T H.273.
+Light adds up while a shutter is open, and where two pictures are mixed; code values do not. Here 1 is the brightest
+light. It is the scene's light, except for PQ, which codes the display's. Numbers of `_Transfer` are from ITU-T H.273.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Power:
-    """code = (1 + a) light^(1 / gamma) - a, and a straight line of this slope near black, where a is not 0."""
+    """code = (1 + a) light^(1 / gamma) - a. Where a is not 0, it is a straight line of slope `slope` near black."""
 
     gamma: float
     a: float = 0.0
@@ -34,7 +34,7 @@ class Power:
 
 BT709 = Power(1 / 0.45, 0.09929682680944, 4.5, 0.018053968510807)
 POWERS = {4: Power(2.2), 5: Power(2.8), 13: Power(2.4, 0.055, 12.92, 0.0031308)}
-"""Others are BT.709's, or near it."""
+"""By `_Transfer`; the other numbers are BT.709's curve, or close to it."""
 
 # BT.2100, table 4 and table 5.
 M1, M2, C1, C2, C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
@@ -42,7 +42,7 @@ A, B, C = 0.17883277, 0.28466892, 0.55991073
 
 
 def to_light(code: Tensor, transfer: int) -> Tensor:
-    """Return the light, in [0, 1], that code values in [0, 1] stand for."""
+    """Return the light in [0, 1] of code values in [0, 1], of any shape. transfer: a number of H.273."""
     match transfer:
         case 8:  # linear
             return code

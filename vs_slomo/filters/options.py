@@ -1,33 +1,33 @@
-"""What `slomo()`, `retime()` and `motion()` can be told: checked, and what follows from it."""
+"""What follows from the options of `slomo()`, `retime()` and `motion()`; `record.py` says what each may be."""
 
 from __future__ import annotations
 
-import inspect
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Unpack
 
 import vapoursynth as vs
 
 from vs_slomo import weights
 from vs_slomo.clips import borders as borders_of
 from vs_slomo.clips import cuts, duplicates, formats
-from vs_slomo.engine.engine import Settings, check_device, check_flow, check_precision, check_scale, check_tile
+from vs_slomo.engine.settings import Settings, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
 
-SC_ACTIONS = ("repeat", "blend")
-GAPS = range(2, 25)
-STREAMS = range(1, 65)
+from .entry import check_switch
+from .record import MOVING, MovingOptions, check
+
+__all__ = ["Options", "check", "check_options", "check_switch"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every function that moves frames can be told: checked, nothing loaded yet.
+    """What the making of frames needs to know: checked, nothing loaded yet.
 
-    sc_threshold: None where cuts are no matter. sc_clip: where they are sought, in place of the clip itself.
-    sc_action: one of SC_ACTIONS. dedupe: the threshold, or None. max_gap: see `dedupe.place`.
-    borders: bars, "auto" or None. curved: whether motion bends. streams: nodes that work side by side.
-    matrix, range: what counts where a frame says nothing.
+    A field with an option's name has the option's value; `check_options` computes the others.
+
+    sc_threshold: None without cut detection. sc_clip: where cuts are detected, in place of the clip itself.
+    dedupe: the threshold, or None. max_gap: see `duplicates.place`. borders: bars, "auto" or None.
+    curved: whether motion bends. streams: nodes that work side by side. matrix, range: assumed where frames have none.
     """
 
     settings: Settings
@@ -43,7 +43,7 @@ class Options:
     range: int | None
 
     def cuts(self, clip: vs.VideoNode) -> vs.VideoNode | None:
-        """Return what `cuts.detect` says of the clip; None where cuts are no matter. Raises ArgumentError."""
+        """Return what `cuts.detect` says of the clip; None without cut detection. Raises ArgumentError."""
         if self.sc_threshold is None:
             return None
         if self.sc_clip is not None and self.sc_clip.num_frames != clip.num_frames:
@@ -53,94 +53,43 @@ class Options:
         return cuts.detect(clip if self.sc_clip is None else self.sc_clip, self.sc_threshold)
 
 
-def check_switch(name: str, value: object) -> None:
-    """Raise ArgumentError for what is neither True nor False: "no" would count as yes."""
-    if value not in (True, False):
-        raise ArgumentError(name, value, "True or False")
+def check_options(size: tuple[int, int], function: str = "check_options", **given: Unpack[MovingOptions]) -> Options:
+    """Return the options; `slomo` says what they mean. Raises ArgumentError or WeightsError, before anything costly.
 
-
-def check_options(
-    size: tuple[int, int],
-    *,
-    model: str | os.PathLike[str] = "bundled",
-    scale: float | str | None = None,
-    flow: str | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    tile: int | None = None,
-    sc: bool = True,
-    sc_threshold: float = cuts.THRESHOLD,
-    sc_action: str = "repeat",
-    sc_clip: vs.VideoNode | None = None,
-    dedupe: bool | float | None = None,
-    max_gap: int = duplicates.MAX_GAP,
-    borders: borders_of.Borders | str | None = None,
-    curved: bool | None = None,
-    num_streams: int | None = None,
-    matrix: int | None = None,
-    range: int | None = None,  # noqa: A002  # the host's name
-) -> Options:
-    """Return the options; `filter.slomo` says what they mean. Raises ArgumentError or WeightsError.
-
-    size: the clip's width and height.
+    size: the clip's width and height. function: who was given them, for the TypeError where one has another name.
     """
-    check_switch("sc", sc)
-    info = weights.read_info(model)
-    device = check_device(device)
+    for name in given.keys() - MOVING.keys():
+        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+    told = check(MOVING, given)
+    info = weights.read_info(told["model"])
+    device = check_device(told["device"])
     settings = Settings(
         # Absolute: vspipe changes the working directory while it loads the script, and only then.
-        model=weights.find(model).absolute(),
+        model=weights.find(told["model"]).absolute(),
         device=device,
-        precision=check_precision(precision, device),
-        scale=check_scale(scale, info.scale, size),
-        flow=check_flow(flow, info.flow),
-        tile=check_tile(tile),
+        precision=check_precision(told["precision"], device),
+        scale=check_scale(told["scale"], info.scale, size),
+        flow=check_flow(told["flow"], info.flow),
+        tile=told["tile"],
     )
-    cuts.check_threshold(sc_threshold)
-    if sc_action not in SC_ACTIONS:
-        raise ArgumentError("sc_action", sc_action, " or ".join(map(repr, SC_ACTIONS)))
+    sc_clip, dedupe, num_streams = told["sc_clip"], told["dedupe"], told["num_streams"]
     if sc_clip is not None:
         if not isinstance(sc_clip, vs.VideoNode) or sc_clip.format.id == vs.PresetVideoFormat.NONE:
             raise ArgumentError("sc_clip", sc_clip, "None or a vapoursynth.VideoNode of one format")
-        if not sc:
+        if not told["sc"]:
             raise ArgumentError("sc_clip", sc_clip, "not together with sc=False")
-    if dedupe in (None, False):
-        dedupe = None
-    elif dedupe is True:
-        dedupe = duplicates.THRESHOLD
-    elif not isinstance(dedupe, int | float) or not 0 < dedupe <= 1:
-        raise ArgumentError("dedupe", dedupe, "None, True or a threshold in (0, 1]")
-    if type(max_gap) is not int or max_gap not in GAPS:
-        raise ArgumentError("max_gap", max_gap, f"an integer from {GAPS[0]} to {GAPS[-1]}")
-    if curved is None:
-        curved = dedupe is None and num_streams in (None, 1)
-    check_switch("curved", curved)
+    curved = dedupe is None and num_streams in (None, 1) if told["curved"] is None else told["curved"]
     if curved and dedupe is not None:
         raise ArgumentError("curved", curved, "not together with dedupe, whose pictures come at uneven times")
     if curved and num_streams not in (None, 1):
         raise ArgumentError("num_streams", num_streams, "None or 1 with curved, whose pairs need each other's flow")
-    streams = num_streams if num_streams is not None else 1 if device == "cpu" or curved else 2
-    if isinstance(streams, bool) or not isinstance(streams, int) or streams not in STREAMS:
-        raise ArgumentError("num_streams", num_streams, f"None or an integer from {STREAMS[0]} to {STREAMS[-1]}")
-    if range not in (None, 0, 1):
-        raise ArgumentError("range", range, "None, 0 (limited) or 1 (full)")
-    return Options(
-        settings=settings,
-        sc_threshold=sc_threshold if sc else None,
-        sc_clip=sc_clip,
-        sc_action=sc_action,
-        dedupe=dedupe,
-        max_gap=max_gap,
-        borders=borders_of.check(borders),
-        curved=curved,
-        streams=streams,
-        matrix=formats.check_matrix(matrix),
-        range=range,
-    )
-
-
-def check_names(function: str, options: Iterable[str]) -> None:
-    """Raise TypeError, as Python itself does, where a function is given options that `check_options` does not know."""
-    for name in options:
-        if name not in inspect.signature(check_options).parameters:
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+    told |= {
+        "sc_threshold": told["sc_threshold"] if told["sc"] else None,
+        "dedupe": duplicates.THRESHOLD if dedupe is True else dedupe,
+        "borders": borders_of.check(told["borders"]),
+        "curved": curved,
+        "matrix": formats.check_matrix(told["matrix"]),
+    }
+    streams = num_streams or (1 if device == "cpu" or curved else 2)
+    as_told = {field.name: told[field.name] for field in fields(Options) if field.name in told}
+    return Options(settings=settings, streams=streams, **as_told)

@@ -1,11 +1,11 @@
-"""The motion between neighbouring frames: what every node that needs flow is fed, and what it makes of it.
+"""The motion between neighbouring frames: what a node that needs flow is fed, and how it finds a pair's flow.
 
-clip, k, k+1 +- native planes, untouched -------------------------+
-             +- network_clip: YUV, RGB or GRAY at the networks' size +- Pairs: the flow, found once -> Pair
-             +- gray_clip, full size, for classical flow -----------+
-             +- cuts, duplicates: tiny clips of decisions ----------+-> Moment
+clip, k, k+1 +- native planes, untouched -----------------------------+
+             +- network_clip: YUV, RGB or GRAY at the networks' size -+- PairFinder: the flow, found once -> Pair
+             +- gray_clip at full size, if the flow stage needs it ---+
+             +- cuts, duplicates, borders: a tiny clip, the plan -----+-> Moment
 
-`curved` feeds the same of k-1 and k+2 too: how a pair's motion bends is read from the pairs before and behind it.
+With `curved`, frames k-1 and k+2 are fed too: the previous and the next pair show how a pair's motion bends.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ from torch import Tensor
 
 from vs_slomo.clips import borders as borders_of
 from vs_slomo.clips import cuts, duplicates, durations, formats, frames
-from vs_slomo.engine.engine import (
-    Engine,
-    FrameCache,
-    Pair,
-    PairCache,
-    shared_engine,
-)
+from vs_slomo.clips.select import per_output_frame, shifted
+from vs_slomo.engine.cache import ByteCache, FrameCache
+from vs_slomo.engine.engine import Engine, shared_engine
+from vs_slomo.engine.pair import Pair
+from vs_slomo.engine.settings import PAIR_BYTES
 from vs_slomo.model.box import Box
 from vs_slomo.timing.positions import Times
 
+from .inputs import AroundInputs, PairInputs, SourceInputs
 from .options import Options
 
 
 class Moment(NamedTuple):
-    """Where an output frame lies: t in [0, 1) of the way from source frame `first` to `second`, across a cut or not."""
+    """Where an output frame lies: at t in [0, 1) on the way from source frame `first` to `second`.
+
+    cut: whether there is a cut between both.
+    """
 
     first: int
     second: int
@@ -44,66 +46,74 @@ class Moment(NamedTuple):
     cut: bool
 
     @classmethod
-    def of(cls, n: int, times: Times, told: vs.VideoFrame) -> Moment:
-        """Return output frame n's. told: from the last of the clips that `feed` returns."""
-        (k, t), props = times.at(n), told.props
+    def of(cls, n: int, times: Times, plan: vs.VideoFrame) -> Moment:
+        """Return output frame n's moment. plan: frame n of `PairInputs.plan`."""
+        (k, t), props = times.at(n), plan.props
         if duplicates.FIRST not in props:
             return cls(k, k + 1, t, bool(props[cuts.NEXT]))
         first, second, t = duplicates.planned(props)
         return cls(k + first, k + second, t, (first, second) == (0, 1) and bool(props[cuts.NEXT]))
 
 
-def feed(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode | None) -> list[vs.VideoNode]:
-    """Return what is needed for each output frame: both frames of each of the inputs of `Pairs`, and its `Moment`.
-
-    cut: what `Options.cuts` returned. With `curved` there stands between those two what `neighbours` takes apart.
-    """
+def frame_inputs(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode | None) -> PairInputs:
+    """Return what a node is fed for each output frame. cut: as `Options.cuts` returns it."""
     settings = options.settings
-    inputs = [clip, formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.range)]
-    if settings.flow == "dis":
-        inputs.append(formats.gray_clip(clip))
+    source = SourceInputs(
+        native=clip,
+        network=formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.range),
+        gray=formats.gray_clip(clip) if settings.stage.needs_gray else None,
+    )
     if cut is None:
         cut = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=clip.num_frames, keep=True)
         cut = cut.std.SetFrameProps(**{cuts.NEXT: 0})
+
+    def at(offset: int) -> SourceInputs:
+        return source.each(lambda x: per_output_frame(shifted(x, offset), times))
+
     if options.dedupe is None:
-        told = frames.along(cut, times)
-        both = [frames.along(x, times) for clip_ in inputs for x in (clip_, frames.following(clip_))]
+        plan = with_borders(per_output_frame(cut, times), clip, options)
+        first, second = at(0), at(1)
     else:
-        told = duplicates.plan(times, duplicates.detect(clip, options.dedupe), cut, options.max_gap)
-        ends = (duplicates.FIRST, duplicates.SECOND)
-        both = [duplicates.pick(x, times, told, end, options.max_gap) for x in inputs for end in ends]
-    if options.borders == "auto":
-        told = told.std.CopyFrameProps(borders_of.find(clip).std.Loop(times.length), props=[borders_of.FOUND])
-    elif isinstance(options.borders, tuple):
-        borders_of.check_fits(options.borders, clip)
-        told = told.std.SetFrameProp(borders_of.FOUND, intval=list(options.borders))
+        decisions = duplicates.plan(times, duplicates.detect(clip, options.dedupe), cut, options.max_gap)
+        first, second = (
+            source.each(partial(duplicates.pick, times=times, decisions=decisions, which=end, max_gap=options.max_gap))
+            for end in (duplicates.FIRST, duplicates.SECOND)
+        )
+        plan = with_borders(decisions, clip, options)
     if not options.curved:
-        return [*both, told]
-    around = [frames.along(frames.shifted(x, o), times) for o in (-1, 2) for x in inputs]
-    beside = [told.std.CopyFrameProps(frames.along(frames.shifted(cut, o), times), props=[cuts.NEXT]) for o in (-1, 1)]
-    return [*both, *around, *beside, told]
-
-
-def neighbours(f: list[vs.VideoFrame]) -> tuple[list[vs.VideoFrame], list[vs.VideoFrame]]:
-    """Return what `feed` would have for the pairs before and behind, of what it has with `curved`."""
-    *f, before, behind, _ = f
-    count = len(f) // 4
-    here, first, last = f[: 2 * count], f[2 * count : 3 * count], f[3 * count :]
-    return (
-        [x for pair in zip(first, here[::2], strict=True) for x in pair] + [before],
-        [x for pair in zip(here[1::2], last, strict=True) for x in pair] + [behind],
+        return PairInputs(first=first, second=second, plan=plan)
+    previous_plan, next_plan = (
+        plan.std.CopyFrameProps(per_output_frame(shifted(cut, offset), times), props=[cuts.NEXT]) for offset in (-1, 1)
     )
+    around = AroundInputs(previous=at(-1), next=at(2), previous_plan=previous_plan, next_plan=next_plan)
+    return PairInputs(first=first, second=second, plan=plan, around=around)
 
 
-class Pairs:
-    """The flows of the latest pairs of a node; one callback at a time (the host's rule for a ModifyFrame node)."""
+def with_borders(plan: vs.VideoNode, clip: vs.VideoNode, options: Options) -> vs.VideoNode:
+    """Return the plan with the clip's borders in its property `SlomoBorders`, if there are any to mind.
 
-    def __init__(self, options: Options, frames: int, kept: FrameCache | None = None) -> None:
-        """frames: of the clip, how many. kept: shared by its nodes, so that each is read once for both of its pairs."""
-        self.options, self.frames = options, frames
-        # Three are needed at once, and the fourth is the next one's, forwards or backwards.
-        self.cache: PairCache[Pair] = PairCache(least=4 if options.curved else 1)
-        self.bent: tuple[tuple[int, int], Pair | None] | None = None
+    Raises ArgumentError where they do not fit the clip.
+    """
+    if options.borders == "auto":
+        found = borders_of.find(clip).std.Loop(plan.num_frames)
+        return plan.std.CopyFrameProps(found, props=[borders_of.FOUND])
+    if isinstance(options.borders, tuple):
+        borders_of.check_fits(options.borders, clip)
+        return plan.std.SetFrameProp(borders_of.FOUND, intval=list(options.borders))
+    return plan
+
+
+class PairFinder:
+    """Finds pairs' flows and keeps the latest. For one callback at a time (the host's rule for a ModifyFrame node)."""
+
+    def __init__(self, options: Options, frame_count: int, kept: FrameCache | None = None) -> None:
+        """frame_count: of the clip. kept: shared by the clip's nodes, so that each frame is read once for two pairs."""
+        self.options, self.frame_count = options, frame_count
+        # A curved pair needs three at once. The fourth is the one that the next pair adds, forwards or backwards.
+        self.cache: ByteCache[tuple[int, int], Pair | None] = ByteCache(
+            "pairs", PAIR_BYTES, least=4 if options.curved else 1
+        )
+        self.latest_curved: tuple[tuple[int, int], Pair | None] | None = None
         self.kept = kept or FrameCache(options.settings.device)
 
     @cached_property
@@ -111,80 +121,90 @@ class Pairs:
         """Loaded with the first frame that needs it, not with the script."""
         return shared_engine(self.options.settings)
 
-    def get(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
-        """Return the moment's pair, from the frames that `feed` gives; None where there is nothing to move."""
+    def pair(self, moment: Moment, fed: PairInputs) -> Pair | None:
+        """Return the moment's pair; None where both frames are the same, so that nothing moves.
+
+        fed: the frames that `frame_inputs` asks for.
+        """
         if not self.options.curved:
-            return self.even(moment, f)
-        if self.bent is None or self.bent[0] != moment[:2]:
-            self.bent = moment[:2], self.bend(moment, f)
-        return self.bent[1]
+            return self.straight_pair(moment, fed)
+        if self.latest_curved is None or self.latest_curved[0] != moment[:2]:
+            self.latest_curved = moment[:2], self.curved_pair(moment, fed)
+        return self.latest_curved[1]
 
-    def even(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
-        """Return the moment's pair by its own two frames alone."""
-        return self.cache.get(moment[:2], lambda: self.find(moment, f))
+    def straight_pair(self, moment: Moment, fed: PairInputs) -> Pair | None:
+        """Return the moment's pair, from its own two frames alone: constant speed on a straight line."""
+        return self.cache.get((moment.first, moment.second), lambda: self.find(moment, fed))
 
-    def bend(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
-        """Find a pair and how its motion bends: not at all, where there is no pair of the same scene on either side."""
-        pair = self.even(moment, f)
-        if pair is None or moment.first == 0 or moment.second >= self.frames - 1:
+    def curved_pair(self, moment: Moment, fed: PairInputs) -> Pair | None:
+        """Return the moment's pair, and how its motion bends.
+
+        It does not bend where the previous or the next pair is missing or belongs to another scene.
+        """
+        pair = self.straight_pair(moment, fed)
+        previous_fed, next_fed = fed.previous_pair, fed.next_pair
+        at_an_end = moment.first == 0 or moment.second >= self.frame_count - 1
+        if pair is None or at_an_end or previous_fed is None or next_fed is None:
             return pair
-        around = neighbours(f)
-        before, behind = (self.beside(moment, offset, own) for offset, own in zip((-1, 1), around, strict=True))
-        if before is None or behind is None or not before.box == pair.box == behind.box:
+        previous = self.adjacent_pair(moment, -1, previous_fed)
+        next_ = self.adjacent_pair(moment, 1, next_fed)
+        if previous is None or next_ is None or not previous.box == pair.box == next_.box:
             return pair
-        lasts, earlier, later = (durations.duration(own[0]) for own in (f, *around))
+        lasts, earlier, later = (durations.duration(x.first.native) for x in (fed, previous_fed, next_fed))
         pace = (float(earlier / lasts), float(later / lasts)) if lasts and earlier and later else (1.0, 1.0)
-        return self.engine.bent(pair, before, behind, pace)
+        return self.engine.bent(pair, previous, next_, pace)
 
-    def beside(self, moment: Moment, offset: int, f: list[vs.VideoFrame]) -> Pair | None:
-        """Find the pair `offset` frames from the moment's; None across a cut, and of a frame shown twice."""
-        if f[-1].props[cuts.NEXT]:
+    def adjacent_pair(self, moment: Moment, offset: int, fed: PairInputs) -> Pair | None:
+        """Return the pair `offset` frames after the moment's. None across a cut, and where both frames are the same."""
+        if fed.plan.props[cuts.NEXT]:
             return None
-        return self.even(moment._replace(first=moment.first + offset, second=moment.second + offset), f)
+        return self.straight_pair(moment._replace(first=moment.first + offset, second=moment.second + offset), fed)
 
-    def find(self, moment: Moment, f: list[vs.VideoFrame]) -> Pair | None:
+    def find(self, moment: Moment, fed: PairInputs) -> Pair | None:
         """Find a pair's flow; None where both frames are the same."""
-        a, b = f[:2]
-        if frames.identical(a, b):
+        first, second = fed.first, fed.second
+        if frames.identical(first.native, second.native):
             return None
         scale = self.options.settings.scale
-        box = self.box(a, b, f[-1])
-        # The part of the networks' input that covers the box, and the part of the picture that this is made of.
-        fed = Box(
+        box = self.box(fed)
+        # The part of the networks' input that covers the box, and the part of the picture that this is made from.
+        seen = Box(
             math.floor(box.left * scale),
             math.floor(box.top * scale),
             math.ceil(box.right * scale),
             math.ceil(box.bottom * scale),
         )
-        seen = Box(*(round(x / scale) for x in fed))
+        covered = Box(*(round(x / scale) for x in seen))
         rgb0, rgb1 = (
-            self.kept.get(("rgb", k, fed), partial(self.rgb, small, frame, fed))
-            for k, frame, small in zip(moment[:2], (a, b), f[2:4], strict=True)
+            self.kept.get(("rgb", k, seen), partial(self.rgb, source, seen))
+            for k, source in ((moment.first, first), (moment.second, second))
         )
         gray = None
-        if self.options.settings.flow == "dis":
-            gray = (seen.of(np.asarray(f[4][0])), seen.of(np.asarray(f[5][0])))
+        if first.gray is not None and second.gray is not None:
+            gray = (covered.of(np.asarray(first.gray[0])), covered.of(np.asarray(second.gray[0])))
         pair = self.engine.pair(rgb0, rgb1, gray)
-        return replace(pair, box=box, origin=(box.left - seen.left, box.top - seen.top))
+        return replace(pair, box=box, origin=(box.left - covered.left, box.top - covered.top))
 
-    def rgb(self, small: vs.VideoFrame, frame: vs.VideoFrame, fed: Box) -> Tensor:
-        """Return what the networks see of a frame. small: the same of `formats.network_clip`."""
+    def rgb(self, source: SourceInputs, seen: Box) -> Tensor:
+        """Return what the networks see of a source frame, (1, 3, h, w) float32. seen: the part of their input."""
+        frame = source.native
         matrix = formats.rgb_matrix(frame.props, (frame.width, frame.height), self.options.matrix)
-        return frames.read_rgb(small, matrix, fed)
+        return frames.read_rgb(source.network, matrix, seen)
 
     def planes(self, k: int, frame: vs.VideoFrame, planes: tuple[int, ...]) -> Tensor:
         """Return planes of source frame k in their own type, on the device."""
         return self.kept.get((k, planes), partial(frames.raw_planes, frame, planes))
 
-    def box(self, a: vs.VideoFrame, b: vs.VideoFrame, told: vs.VideoFrame) -> Box:
-        """Return the part of the picture that may be moved: without its bars, if those of both frames are as wide."""
-        width, height = a.width, a.height
-        said = told.props.get(borders_of.FOUND)
-        if said is None or not any(said):
-            return Box(0, 0, width, height)
-        left, top, right, bottom = said
+    def box(self, fed: PairInputs) -> Box:
+        """Return the part of the picture that may be moved: without its bars, if both frames' own are as wide."""
+        a, b = fed.first.native, fed.second.native
+        whole = Box(0, 0, a.width, a.height)
+        borders = fed.plan.props.get(borders_of.FOUND)
+        if borders is None or not any(borders):
+            return whole
         if self.options.borders == "auto" and not all(
-            own >= x for frame in (a, b) for own, x in zip(borders_of.bars(frame), said, strict=True)
+            own >= x for frame in (a, b) for own, x in zip(borders_of.bars(frame), borders, strict=True)
         ):
-            return Box(0, 0, width, height)
-        return Box(left, top, width - right, height - bottom)
+            return whole
+        left, top, right, bottom = borders
+        return Box(left, top, a.width - right, a.height - bottom)

@@ -1,4 +1,4 @@
-"""`slomo()`: the way of a frame, from the clip that comes in to the clip that goes out.
+"""`slomo()`: a frame's way from the clip that comes in to the clip that goes out.
 
              +- network_clip: YUV, RGB or GRAY at the networks' size --+
 clip, k, k+1 +- native planes, untouched ------------------------------+- NewFrames: flow, motion, render --+
@@ -12,24 +12,29 @@ import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cached_property, partial
+from typing import Literal
 
 import torch
 import vapoursynth as vs
 from torch import Tensor
 
-from vs_slomo.clips import cuts, duplicates, durations, formats, frames
-from vs_slomo.engine.engine import FrameCache
+from vs_slomo.clips import cuts, durations, formats, frames
+from vs_slomo.clips.select import select
+from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
 from vs_slomo.timing import positions as timing
 from vs_slomo.timing.timecodes import Timecodes, load
+from vs_slomo.weights import FlowName
 
 from . import motion as compositing
-from .options import Options, check_options, check_switch
-from .pairs import Moment, Pairs, feed
+from .inputs import PairInputs
+from .options import Options, check, check_options, check_switch
+from .pairs import Moment, PairFinder, frame_inputs
+from .record import MAX_GAP, MOVING, SC_THRESHOLD, SLOMO, Borders, Precision, ScAction, Scale, Shown
 
 LONGEST = 1 << 29
-"""Frames of output: the host counts in 31 bits, and the streams' frames lie beside the originals."""
+"""The most frames of output: the host counts in 31 bits, and each stream's frames are counted beside the originals."""
 
 
 def slomo(
@@ -41,97 +46,78 @@ def slomo(
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
     model: str | os.PathLike[str] = "bundled",
-    scale: float | str | None = None,
-    flow: str | None = None,
+    scale: Scale = None,
+    flow: FlowName | None = None,
     device: str | None = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     tile: int | None = None,
     sc: bool = True,
-    sc_threshold: float = cuts.THRESHOLD,
-    sc_action: str = "repeat",
+    sc_threshold: float = SC_THRESHOLD,
+    sc_action: ScAction = "repeat",
     sc_clip: vs.VideoNode | None = None,
     dedupe: bool | float | None = None,
-    max_gap: int = duplicates.MAX_GAP,
-    borders: tuple[int, int, int, int] | str | None = None,
+    max_gap: int = MAX_GAP,
+    borders: Borders | None = None,
     curved: bool | None = None,
     num_streams: int | None = None,
     matrix: int | None = None,
-    range: int | None = None,  # noqa: A002  # the host's name
-    debug: compositing.Shown | None = None,
+    range: Literal[0, 1] | None = None,  # noqa: A002  # the host's name
+    debug: Shown | None = None,
 ) -> vs.VideoNode:
     """Return the clip with `multi` times as many frames, in the same format and colours.
 
-    Frames at t = 0 are the source's, bit for bit; the others are made when they are asked for, each of two source
-    frames, whose motion is bent as two more show it (see curved). Every clip of one format and size will do: GRAY, RGB
+    The source's frames come back bit for bit. A new frame is made when it is requested, from the two source frames
+    around it, and along a curve that the next two show (see curved). Any clip of one format and size works: GRAY, RGB
     and YUV, integers of 8 to 16 bit, half and float, any subsampling, from 16x16, with or without alpha. Interlaced
-    frames raise an error.
+    frames raise an error. Numpy's numbers work wherever a number does.
 
     multi: the factor, at least 1: an int, a Fraction, "5/2", or a float, which means its shortest decimal.
     fps_num, fps_den: a target rate in place of multi; the clip must have a rate, or timecodes.
     timecodes: when each frame of a clip with a variable rate is shown (a timecode file, format v1 or v2, or
-        `Timecodes`). With a target rate each source frame is met at its own moment, and the rate may be any; with
-        multi each frame's duration is divided. Without them, multi divides the durations that the frames of a clip
-        without a rate (fps 0) have.
+        `Timecodes`). With a target rate each source frame is shown at its own time, and the rate may be any; with
+        multi each frame's duration is divided. Without timecodes, multi divides the durations that the frames of a
+        clip without a rate (fps 0) have.
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
-    scale: the networks' resolution as a part of the clip's, the number 1, 0.5, 0.25 or 0.125; None is the model's own,
-        and "auto" half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
+    scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is the model's own. "auto" is
+        half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
-        second network); None is what the model is best with.
-    device: None, "cuda", "cuda:1", "xpu", "mps" or "cpu"; None takes the first there is.
-    precision: of the networks: "fp32", "fp16" or "bf16"; None is half where the device is fast at it.
-    tile: the networks look at parts of the picture of at most tile x tile pixels, blended where they overlap, so that
-        less memory is needed; None does so only where memory does not hold the whole.
-    sc: move nothing across a cut. The frames' own `_SceneChangeNext` and `_SceneChangePrev` count where they are
-        there, else `cuts.detect` with sc_threshold in [0, 1].
-    sc_action: what is shown across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
-    sc_clip: where cuts are sought, in place of the clip: a clip as long, whose frames' properties or pictures count.
-    dedupe: make frames that repeat the one before anew, between their neighbours (True, or a threshold in (0, 1], see
-        `dedupe.detect`), so that 8 or 12 drawings a second, 3:2 patterns and lost frames move evenly; with multi=1
-        the rate stays as it is. A frame then looks at 2 · max_gap + 1 source frames in thumbnails, at two in full.
-    max_gap: pictures that stand for more than so many frames are left alone; 2 to 24.
-    borders: bars that nothing is moved in, (left, top, right, bottom) in pixels, or "auto": black ones are sought in
-        8 frames spread over the clip, when the first new frame is asked for (see `borders`).
-    curved: let motion speed up, slow down and turn, as the frames before and behind the two show it, instead of going
-        evenly in a line (see `model.acceleration`). A new frame then looks at four source frames and three flows; read
-        in order, each flow is still found once. Across a cut and beyond the clip's ends there is nothing to look at.
-        Uneven `_Duration*` of the frames count. None is True, but not with dedupe or num_streams above 1, which exclude
-        it.
-    num_streams: how many new frames may be under way at once; None is 1, but 2 on a GPU where motion is not curved.
-    matrix, range: what counts where a frame lacks `_Matrix` or `_Range` (H.273 numbers; 0 is limited and 1 full
-        range). They change only what the networks see.
-    debug: show in place of each frame the "flow" or the "visibility" that it is made by, or on it "t", where it
-        lies (see `compositing`).
+        second network); None is what the model works best with.
+    device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
+    precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, else "fp32".
+    tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
+        where memory does not hold the whole picture.
+    sc: detect scene cuts, and do not interpolate across them. Frames that have the properties `_SceneChangeNext` and
+        `_SceneChangePrev` decide by them, others by `cuts.detect`.
+    sc_threshold: how different two frames must be to count as a cut, from 0 to 1.
+    sc_action: what to show across a cut: "repeat" (the nearer source frame) or "blend" (both, mixed by time).
+    sc_clip: detect scene cuts in this clip instead; it is as long, and its properties or pictures decide.
+    dedupe: replace frames that repeat the one before by new ones: True, or a threshold in (0, 1] (see
+        `duplicates.detect`). Animation drawn at 8 or 12 frames a second, 3:2 patterns and lost frames then move
+        evenly; with multi=1 the rate stays as it is. Each new frame needs thumbnails of 2 · max_gap + 1 source frames.
+    max_gap: leave a frame alone that is repeated for longer than this many frames; 2 to 24.
+    borders: ignore black bars: (left, top, right, bottom) in pixels, or "auto", which looks for them in 8 frames
+        spread over the clip when the first new frame is requested (see `borders`).
+    curved: follow motion that speeds up, slows down or turns, using the frames around the pair (see
+        `model.acceleration`). A new frame then needs four source frames and three flows; in order, each flow is still
+        computed once. Across cuts and beyond the clip's ends motion is even. Uneven `_Duration*` of the frames count.
+        None is True, but not with dedupe or num_streams above 1, which exclude it.
+    num_streams: how many new frames to work on at once; None is 1, but 2 on a GPU where motion is not curved.
+    matrix, range: colour matrix and range that the networks assume where a frame lacks `_Matrix` or `_Range` (numbers
+        of H.273; 0 is limited and 1 full range). They change nothing else.
+    debug: show the "flow" or the "visibility" that each frame is made with, in its place, or print "t", its position,
+        on it (see `motion`).
 
     Raises ArgumentError, FormatError or WeightsError when the script loads, before a device is touched or a
     frame requested; FormatError at an interlaced frame.
     """
+    # Only the arguments are local yet, so a new option needs no further line here.
+    told = check(SLOMO, locals())
     clip = formats.check_clip(clip)
-    options = check_options(
-        (clip.width, clip.height),
-        model=model,
-        scale=scale,
-        flow=flow,
-        device=device,
-        precision=precision,
-        tile=tile,
-        sc=sc,
-        sc_threshold=sc_threshold,
-        sc_action=sc_action,
-        sc_clip=sc_clip,
-        dedupe=dedupe,
-        max_gap=max_gap,
-        borders=borders,
-        curved=curved,
-        num_streams=num_streams,
-        matrix=matrix,
-        range=range,
-    )
+    options = check_options((clip.width, clip.height), **{name: told[name] for name in MOVING})
     if options.curved and timecodes is not None:
         timecodes = load(timecodes, clip.num_frames)
-        clip = durations.timed(clip, timecodes)  # where `Pairs` looks for them
-    if debug not in (None, *compositing.SHOWN):
-        raise ArgumentError("debug", debug, f"None or one of {', '.join(compositing.SHOWN)}")
+        clip = durations.timed(clip, timecodes)  # where `PairFinder` reads them
 
     def made(times: timing.Times) -> vs.VideoNode:
         out = interleave(clip, times, options)
@@ -160,10 +146,10 @@ def multiplied(
     slow_motion: bool = False,
     keep: bool = True,
 ) -> vs.VideoNode:
-    """Return what is made of the clip at its new times, with its new rate or durations.
+    """Return what `made` makes of the clip at its new times, with its new rate or durations.
 
-    made: from the times to the clip of that many frames, as `interleave` does it. keep: at a factor of 1, return
-    the clip as it is. The rest is as in `slomo`.
+    made: from the times to a clip of that many frames, as `interleave` makes it. keep: return the clip itself where the
+    factor is 1. The rest is as in `slomo`.
     """
     check_switch("slow_motion", slow_motion)
     factor = timing.parse_multi(multi)
@@ -198,11 +184,11 @@ def multiplied(
 def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.VideoNode:
     """Return the originals and the new frames in their order: the whole graph."""
     cut = options.cuts(clip)
-    fed = feed(clip, times, options, cut)
+    fed = frame_inputs(clip, times, options, cut)
     blank = clip.std.BlankClip(length=times.length, keep=True)
     kept = FrameCache(options.settings.device)
-    new = [blank.std.ModifyFrame(fed, NewFrames(times, options, kept)) for _ in range(options.streams)]
-    return picked(fed[0], new, cut, times, None if options.dedupe is None else fed[-1])
+    new = [blank.std.ModifyFrame(fed.clips, NewFrames(fed, times, options, kept)) for _ in range(options.streams)]
+    return picked(fed.first.native, new, cut, times, None if options.dedupe is None else fed.plan)
 
 
 def picked(
@@ -212,12 +198,13 @@ def picked(
     times: timing.Times,
     plan: vs.VideoNode | None = None,
 ) -> vs.VideoNode:
-    """Return, of clips as long as the output, the originals where t is 0 and elsewhere one of the new frames.
+    """Return the originals where t is 0, and one of the new frames elsewhere.
 
-    new: one clip for every stream. cut: as `cuts.detect` returns it, for the properties of the output's own cuts.
-    plan: as `dedupe.plan` returns it, where t is known only when a frame is asked for.
+    originals, new: clips as long as the output; `new` has one for each stream. cut: as `cuts.detect` returns it, for
+    the properties of the output's own cuts. plan: as `duplicates.plan` returns it, where t is only known once a frame
+    is requested.
     """
-    # A pair's frames all come from one stream, so that its flow is found once.
+    # All frames of a pair come from one stream, so that its flow is found once.
     streams, (_, period) = len(new), times.period
     if plan is None:
         # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
@@ -225,7 +212,7 @@ def picked(
         span = min(streams * period, times.length)
         moments = enumerate(map(times.at, range(span)))
         taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in moments]
-        out = frames.select(choices, span * (streams + 1), taken, times.length)
+        out = select(choices, span * (streams + 1), taken, times.length)
     else:
 
         def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
@@ -239,40 +226,44 @@ def picked(
 
 
 class NewFrames:
-    """Makes the frames between originals; one callback at a time (the host's rule for a ModifyFrame node)."""
+    """Makes the frames between originals. For one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    def __init__(self, times: timing.Times, options: Options, kept: FrameCache) -> None:
-        self.times, self.pairs = times, Pairs(options, times.frames, kept)
+    def __init__(self, fed: PairInputs, times: timing.Times, options: Options, kept: FrameCache) -> None:
+        """fed: what the node is fed. kept: the latest frames on the device, shared by all nodes of a clip."""
+        self.fed, self.times = fed, times
+        self.finder = PairFinder(options, times.frames, kept)
 
     @cached_property
     def stream(self) -> torch.cuda.Stream | None:
-        """Each node's own, so that one's uploads and downloads go on beside the other's networks."""
-        return self.pairs.engine.stream()
+        """The node's own, so that its uploads and downloads overlap with another node's networks."""
+        return self.finder.engine.stream()
 
     def __call__(self, n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        """Return new frame n from both frames of each input, and from what `feed` tells of its moment."""
-        moment, (a, b) = Moment.of(n, self.times, f[-1]), f[:2]
+        """Return new frame n."""
+        fed = self.fed.frames(f)
+        moment, a, b = Moment.of(n, self.times, fed.plan), fed.first.native, fed.second.native
         t = float(moment.t)
         formats.check_progressive(a)
         formats.check_progressive(b)
         out = frames.new_frame(a if t <= 0.5 else b)
         if moment.cut:
-            if self.pairs.options.sc_action == "blend":
+            if self.finder.options.sc_action == "blend":
                 fill(out, a, b, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, t))
             return out
-        self.pairs.engine.run(lambda: self.move(out, moment, f), self.stream)
+        self.finder.engine.run(lambda: self.move(out, moment, fed), self.stream)
         return out
 
-    def move(self, out: vs.VideoFrame, moment: Moment, f: list[vs.VideoFrame]) -> None:
-        """Write what has moved into a copy of one of the frames."""
-        pair = self.pairs.get(moment, f)
+    def move(self, out: vs.VideoFrame, moment: Moment, fed: PairInputs) -> None:
+        """Write what moves into a copy of one of the frames."""
+        pair = self.finder.pair(moment, fed)
         if pair is None:
             return
-        engine, (a, b) = self.pairs.engine, f[:2]
+        engine, a, b = self.finder.engine, fed.first.native, fed.second.native
         integer, bits = a.format.sample_type == vs.SampleType.INTEGER, a.format.bits_per_sample
         motion = engine.motion(pair, float(moment.t))
         render = partial(engine.render, motion, origin=pair.origin, peak=2**bits - 1 if integer else None)
-        fill(out, a, b, render, pair.box, [partial(self.pairs.planes, k) for k in moment[:2]])
+        read = [partial(self.finder.planes, k) for k in (moment.first, moment.second)]
+        fill(out, a, b, render, pair.box, read)
 
 
 def fill(
@@ -283,10 +274,11 @@ def fill(
     box: Box | None = None,
     read: Sequence[Callable[[vs.VideoFrame, tuple[int, ...]], Tensor]] = (frames.read_planes, frames.read_planes),
 ) -> None:
-    """Write what lies between two frames: their own planes, and alpha with them.
+    """Write what lies between two frames, made from their own planes; alpha too, where both have it.
 
-    between: from the same planes of both and their size as a part of the picture's, as `Engine.render` takes them.
-    box: the part of the picture that it is asked for and that is written; None is all of it. read: each frame's planes.
+    between: makes planes from the same planes of both frames and their size as a part of the picture's, as
+    `Engine.render` does. box: the part of the picture that is made and written; None is all of it. read: reads planes
+    of the first frame, and of the second.
     """
     box = box or Box(0, 0, a.width, a.height)
     for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
@@ -295,7 +287,7 @@ def fill(
     alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
     if alpha0 is not None and alpha1 is not None:
         alpha, own = alpha0.copy(), alpha0.format
-        # As floats, whose range is 1 (its depth need not be the picture's), by a power of two: to the bit.
+        # As floats with a range of 1, since its depth may differ from the picture's. A power of two keeps every bit.
         span = 2**own.bits_per_sample if own.sample_type == vs.INTEGER else 1
         fill(alpha, alpha0, alpha1, lambda p0, p1, x, y: between(p0 / span, p1 / span, x, y) * span, box)
         out.props["_Alpha"] = alpha

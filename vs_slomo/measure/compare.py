@@ -7,14 +7,13 @@ difference from the truth and the flow, under a slider or in turns.
 from __future__ import annotations
 
 import base64
-import csv
 import html
 import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,37 +24,31 @@ from torch import Tensor
 from vs_slomo.clips import cuts
 from vs_slomo.errors import ArgumentError, SlomoError
 from vs_slomo.filters.motion import motion
+from vs_slomo.outputs import check_output, write_text
 from vs_slomo.timing.timecodes import Timecodes
-from vs_slomo.video.render import Progress, check_output, parse_span
+from vs_slomo.video.render import Progress, parse_span
 from vs_slomo.video.source import source as open_source
+from vs_slomo.weights import FLOWS
 
-from .evaluate import (
-    METRICS,
-    Score,
-    amplified,
-    as_image,
-    in_memory,
-    measured,
-    methods,
-    model_line,
-    rgb_frames,
-    shrunk,
-    spread,
-    table,
-)
+from .cases import evenly_spread, in_memory, shrunk
+from .methods import Method, methods, model_line
+from .plots import COLOURS, psnr_chart
+from .report import amplified, as_image, csv_text, table
+from .scores import METRICS, Score, measured, rgb_frames
 
 log = logging.getLogger("vs_slomo")
 
 SPAN = 49
-"""Frames, from the middle of the video, that are taken where nothing else is said."""
+"""Frames from the middle of the video that are compared by default."""
 SMALLEST = 64
-"""Of what videos are shrunk to, in pixels of the longer side: some methods see nothing in less."""
+"""The least that videos are shrunk to, in pixels of the longer side: some methods find nothing in less."""
 GAIN = 8
 """How much differences are amplified to be seen."""
 WIDEST = 1280
-"""Pixels a row that the page's pictures have at most."""
+"""Largest width of the page's pictures, in pixels."""
+SHOWN = METRICS[:3]
+"""The metrics of the page: PSNR, SSIM, IE."""
 PAGE = Path(__file__).with_name("compare.html")
-COLOURS = ("#1f77b4", "#d62728", "#7f7f7f", "#bcbd22", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
 
 
 @dataclass(frozen=True)
@@ -84,67 +77,88 @@ def compare(
     Every second frame of the span is made from its neighbours and compared with what it was; those at cuts are not.
     Times are of one new frame after the other, with the source in memory and the model loaded.
 
-    output: an .html file. names: of `evaluate.methods`; None is all that there are here. span: "A:B" as in
+    output: an .html file. names: of `methods.methods`; None is all that can run here. span: "A:B" as in
     `render.parse_span`; None is SPAN frames from the middle. source: the source filter. max_size: shrink to this many
     pixels on the longer side. pictures: how many frames the page shows. options: of `slomo`.
 
     Raises ArgumentError, SourceError, and what `methods` raises.
     """
-    output = check_output(output, overwrite=overwrite)
+    output = Path(output)
+    check_output(output, overwrite=overwrite)
     if output.suffix.lower() not in (".html", ".htm"):
         raise ArgumentError("output", str(output), "an .html file")
     for name, value, least in (("pictures", pictures, 1), ("max_size", max_size, SMALLEST)):
         if value is not None and value < least:
             raise ArgumentError(name, value, f"an integer of at least {least}")
     chosen = methods(names, **options)
-    video = open_source(input, source)
-    first, last = middle(video.num_frames)
-    if span is not None:
-        first, last = parse_span(span, Timecodes.constant(video.num_frames, video.fps))
-    if last - first < 3:
-        raise ArgumentError("span", f"{last - first} frames", "at least 3")
-    whole = in_memory(shrunk(video[first : last - (last - first + 1) % 2], max_size))
+    whole, first, last = _taken(open_source(input, source), span, max_size)
     thinned = whole[::2]
-    cut = [bool(f.props[cuts.NEXT]) for f in cuts.detect(whole).frames(close=True)]
-    between = [n for n in range(1, len(whole), 2) if not cut[n - 1] and not cut[n]]
-    if not between:
-        raise SlomoError("nothing to measure: there are cuts everywhere")
-
+    between = _between_cuts(whole)
     truths = {n: next(rgb_frames(whole[n])) for n in between}
-    shown = spread(between, pictures)
-    seen = {n: {"truth": truths[n], **neighbours(whole, n)} for n in shown}
+    seen = {n: {"truth": truths[n], **neighbours(whole, n)} for n in evenly_spread(between, pictures)}
     scores: list[Score] = []
     seconds = {}
     for name, method in chosen.items():
-        warm = method(thinned[:2], 2)  # held, so that the model stays loaded
-        warm.get_frame(1)
-        began = time.perf_counter()
-        made = method(thinned, 2)
-        for done, n in enumerate(between):
-            made.get_frame(n).close()
+
+        def done(count: int, before: int = len(scores)) -> None:
             if progress is not None:
-                progress(len(scores) + done + 1, len(between) * len(chosen))
-        seconds[name] = (time.perf_counter() - began) / len(between)
+                progress(before + count, len(between) * len(chosen))
+
+        made, seconds[name] = _timed(method, thinned, between, done)
         for n in between:
             picture = next(rgb_frames(made[n]))
             scores.append(Score(Path(input).name, str(first + n), 0.5, name, *measured(picture, truths[n])))
             if n in seen:
                 seen[n][name] = picture
-    for stage in ("unet", "dis"):
+    for stage in FLOWS:
         view = motion(thinned, flow=stage, **options).view
-        for n in shown:
-            seen[n][f"flow ({stage})"] = next(rgb_frames(view[n // 2]))
+        for n, shown in seen.items():
+            shown[f"flow ({stage})"] = next(rgb_frames(view[n // 2]))
 
     result = Comparison(scores, seconds)
     about = f"{whole.width}x{whole.height}, frames {first} to {last - 1}, {len(between)} left out and made again"
     about = f"{about}; {model_line(**options)}"
-    output.write_text(page(Path(input).name, about, result, {first + n: x for n, x in seen.items()}), encoding="utf-8")
-    write(result, output.with_suffix(".csv"))
+    text = page(Path(input).name, about, result, {first + n: x for n, x in seen.items()})
+    write_text(output, text, overwrite=overwrite)
+    write_text(output.with_suffix(".csv"), csv_text(rows(result)))
     return result
 
 
+def _taken(video: vs.VideoNode, span: str | None, max_size: int | None) -> tuple[vs.VideoNode, int, int]:
+    """Return an odd number of frames in memory, and the span that they are of."""
+    first, last = middle(video.num_frames)
+    if span is not None:
+        first, last = parse_span(span, Timecodes.constant(video.num_frames, video.fps))
+    if last - first < 3:
+        raise ArgumentError("span", f"{last - first} frames", "at least 3")
+    return in_memory(shrunk(video[first : last - (last - first + 1) % 2], max_size)), first, last
+
+
+def _between_cuts(clip: vs.VideoNode) -> list[int]:
+    """Return the odd frames without a cut on either side. Raises SlomoError if there are none."""
+    cut = [bool(f.props[cuts.NEXT]) for f in cuts.detect(clip).frames(close=True)]
+    between = [n for n in range(1, len(clip), 2) if not cut[n - 1] and not cut[n]]
+    if not between:
+        raise SlomoError("nothing to measure: there are cuts everywhere")
+    return between
+
+
+def _timed(
+    method: Method, clip: vs.VideoNode, numbers: Sequence[int], done: Callable[[int], None]
+) -> tuple[vs.VideoNode, float]:
+    """Return the clip with twice the frames by this method, and the seconds for each frame of these numbers."""
+    warm = method(clip[:2], 2)  # kept until the end, so that the model stays loaded
+    warm.get_frame(1)
+    began = time.perf_counter()
+    made = method(clip, 2)
+    for count, n in enumerate(numbers, 1):
+        made.get_frame(n).close()
+        done(count)
+    return made, (time.perf_counter() - began) / len(numbers)
+
+
 def middle(frames: int) -> tuple[int, int]:
-    """Return the span that is taken where nothing is said."""
+    """Return the span that is used by default."""
     first = max(0, (frames - SPAN) // 2)
     return first, min(frames, first + SPAN)
 
@@ -154,17 +168,20 @@ def neighbours(clip: vs.VideoNode, n: int) -> dict[str, Tensor]:
     return {"before": next(rgb_frames(clip[n - 1])), "after": next(rgb_frames(clip[n + 1]))}
 
 
-def write(result: Comparison, path: Path) -> None:
-    """Write a line for every frame and method."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, ["frame", "method", *METRICS, "seconds"])
-        rows.writeheader()
-        for s in result.scores:
-            row = {name: value for name, value in asdict(s).items() if name in ("method", *METRICS)}
-            rows.writerow({"frame": s.case, **row, "seconds": f"{result.seconds[s.method]:.4f}"})
+def rows(result: Comparison) -> list[dict[str, object]]:
+    """Return the lines of the CSV file, one for every frame and method."""
+    return [
+        {
+            "frame": s.case,
+            "method": s.method,
+            **{m.name: getattr(s, m.name) for m in SHOWN},
+            "seconds": f"{result.seconds[s.method]:.4f}",
+        }
+        for s in result.scores
+    ]
 
 
-def as_text(result: Comparison) -> str:
+def means_text(result: Comparison) -> str:
     """Lay out the means, a line for every method."""
     lines = [f"{'':14}{'PSNR':>8}{'SSIM':>8}{'IE':>7}{'s/frame':>9}"]
     for name, row in table(result.scores)["mean"].items():
@@ -189,7 +206,7 @@ def page(title: str, about: str, result: Comparison, seen: Mapping[int, Mapping[
         "title": html.escape(title),
         "about": html.escape(about),
         "table": table_html(result),
-        "chart": chart(result),
+        "chart": psnr_chart(result.scores, list(result.seconds)),
         "gain": str(GAIN),
         # Nothing in it may end the script.
         "data": json.dumps(data).replace("</", "<\\/"),
@@ -211,38 +228,14 @@ def encoded(picture: Tensor) -> str:
 
 
 def table_html(result: Comparison) -> str:
-    """Return the rows of the table; the best numbers are strong."""
+    """Return the rows of the table; the best numbers are bold."""
     means = table(result.scores)["mean"]
-    best = {"psnr": max, "ssim": max, "ie": min}
-    winners = {m: best[m](row[m] for row in means.values()) for m in METRICS}
+    winners = {m.name: m.best(row[m.name] for row in means.values()) for m in SHOWN}
     quickest = min(result.seconds.values())
-    rows = []
+    lines = []
     for (name, row), colour in zip(means.items(), COLOURS, strict=False):
-        cells = [(f"{row[m]:.{d}f}", row[m] == winners[m]) for m, d in zip(METRICS, (2, 4, 2), strict=True)]
+        cells = [(f"{row[m.name]:.{m.digits}f}", row[m.name] == winners[m.name]) for m in SHOWN]
         cells.append((f"{result.seconds[name]:.3f}", result.seconds[name] == quickest))
-        numbers = "".join(f"<td>{f'<b>{text}</b>' if strong else text}</td>" for text, strong in cells)
-        rows.append(f'<tr><th><i style="background:{colour}"></i>{name}</th>{numbers}</tr>')
-    return "\n".join(rows)
-
-
-def chart(result: Comparison, width: int = 640, height: int = 200) -> str:
-    """Return PSNR by frame, a line for every method, as SVG."""
-    frames = sorted({int(s.case) for s in result.scores})
-    low, high = (f(s.psnr for s in result.scores) for f in (min, max))
-    span = max(high - low, 1e-6)
-
-    def x(frame: int) -> float:
-        return 40 + (width - 50) * (frame - frames[0]) / max(frames[-1] - frames[0], 1)
-
-    def y(psnr: float) -> float:
-        return 10 + (height - 30) * (high - psnr) / span
-
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img"><title>PSNR by frame</title>']
-    for value in (low, (low + high) / 2, high):
-        parts.append(f'<line x1="40" x2="{width - 10}" y1="{y(value):.1f}" y2="{y(value):.1f}" class="grid"/>')
-        parts.append(f'<text x="36" y="{y(value) + 4:.1f}" text-anchor="end">{value:.1f}</text>')
-    parts += [f'<text x="{x(f):.1f}" y="{height - 4}" text-anchor="middle">{f}</text>' for f in {frames[0], frames[-1]}]
-    for name, colour in zip(result.seconds, COLOURS, strict=False):
-        points = " ".join(f"{x(int(s.case)):.1f},{y(s.psnr):.1f}" for s in result.scores if s.method == name)
-        parts.append(f'<polyline points="{points}" stroke="{colour}"><title>{name}</title></polyline>')
-    return "".join([*parts, "</svg>"])
+        numbers = "".join(f"<td>{f'<b>{text}</b>' if bold else text}</td>" for text, bold in cells)
+        lines.append(f'<tr><th><i style="background:{colour}"></i>{name}</th>{numbers}</tr>')
+    return "\n".join(lines)

@@ -25,7 +25,7 @@ RATE = Fraction(15)
 
 
 @dataclass(frozen=True)
-class Score:
+class DemoScore:
     """PSNR in dB against the true frames, mean over the new frames: the filter, and plain blending."""
 
     slomo: float
@@ -61,7 +61,7 @@ def demo(
     overwrite: bool = False,
     progress: Progress | None = None,
     **interpolation: Any,
-) -> Score:
+) -> DemoScore:
     """Make a scene of `frames` frames, multiply them, write the video, and return how near the new frames are.
 
     interpolation: further arguments of `slomo`. Raises ArgumentError, and what `slomo` and `encode` raise.
@@ -83,4 +83,4 @@ def demo(
 
     rgb = [x.resize.Bicubic(format=vs.RGB24) for x in (made, blend(source, multi, sc=False)[: len(truth)], truth)]
     encode(made.std.ModifyFrame([made, *rgb], compare), output, overwrite=overwrite, progress=progress)
-    return Score(*np.mean(errors, axis=0))
+    return DemoScore(*np.mean(errors, axis=0))

@@ -1,115 +1,145 @@
-"""How two warped frames become one.
+"""How two warped frames become one: one class for each fusion, and their registry `FUSIONS`.
 
-"paper" is equation 5's weighted mean of bilinear warps. "agreement" goes on from there: the warps are bicubic, and of
-their detail only as much is kept as both frames share (a local Wiener filter: Lim, Two-Dimensional Signal and Image
-Processing, 1990, p. 548). What they do not share is noise, or misplaced: its mean is blur and ghosts.
+A fusion decides how planes are sampled and how both warped planes are combined. It is given a `Way`, which knows how
+planes are warped and averaged on a device: plain PyTorch (`PyTorch`, here), or OpenCV (`engine.render`).
+
+A new fusion is a class here and a line in `FUSIONS`. This module does not load torch before a fusion runs, so that
+the names of all fusions are cheap to ask for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-DETAIL = 7
-"""Detail is what differs from the mean of so many pixels squared."""
-CELL = 8
-AGREEMENT, GRAIN = 3, 7
-"""Agreement, and what is not grain but light, are means over so many cells squared of 8x8 pixels."""
-STILL = (0.125, 0.25)
-"""Pixels between both frames: none at all below, all of them above."""
-REST = (1.0, 2.0)
-"""Pixels between both frames: at rest below, moving above."""
-CHANGED = (0.01, 0.02)
-"""Of the range, what differs between both frames beside the detail: at rest below; what fades in is above."""
-NOTHING = 1e-6
-"""Detail of so little power, for planes that reach 1, is neither shared nor not."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def mean(planes: Tensor, size: int) -> Tensor:
-    """Return the mean of size x size pixels around each of (B, C, H, W), the border repeated."""
-    edge = size // 2
-    across = F.avg_pool2d(F.pad(planes, (edge, edge, 0, 0), mode="replicate"), (1, size), 1)
-    return F.avg_pool2d(F.pad(across, (0, 0, edge, edge), mode="replicate"), (size, 1), 1)
+class Warped(NamedTuple):
+    """Both planes, warped to the frame at t.
+
+    plane0, plane1: (B, C, H, W). source0, source1: the position in each frame that a pixel comes from, (B, 2, H, W)
+    pixels, from any origin that both share.
+    """
+
+    plane0: Tensor
+    plane1: Tensor
+    source0: Tensor
+    source1: Tensor
+
+    @property
+    def moved(self) -> Tensor:
+        """The motion from frame 0 to frame 1, (B, 2, H, W), pixels."""
+        return self.source1 - self.source0
+
+
+class Moving(NamedTuple):
+    """What is fused: both frames' planes and their motion at t, all of one size.
+
+    plane0, plane1: (B, C, H, W) float. ft0, ft1: the flows from the frame at t to both frames, (B, 2, H, W), pixels.
+    logit: of V0, (B, 1, H, W). t: in (0, 1), a number or (B, 1, 1, 1). peak: the planes' range.
+    """
+
+    plane0: Tensor
+    plane1: Tensor
+    ft0: Tensor
+    ft1: Tensor
+    logit: Tensor
+    t: float | Tensor
+    peak: float = 1.0
+
+
+class Way(ABC):
+    """How planes are warped and averaged on a device."""
+
+    @abstractmethod
+    def warp(self, moving: Moving, sampling: str) -> Warped:
+        """Return both planes as seen through ft0 and ft1. sampling: "bilinear" or "bicubic"."""
+
+    @abstractmethod
+    def mean(self, planes: Tensor, size: int) -> Tensor:
+        """Return the mean of size x size pixels around each of (B, C, H, W), the border repeated. size: odd."""
+
+
+class PyTorch(Way):
+    """The formulas in PyTorch: for every device, with gradients."""
+
+    def warp(self, moving: Moving, sampling: str) -> Warped:
+        """Warp by `warp.backwarp`."""
+        from .warp import backwarp
+
+        plane0, plane1, ft0, ft1, *_ = moving
+        return Warped(backwarp(plane0, ft0, sampling), backwarp(plane1, ft1, sampling), ft0, ft1)
+
+    def mean(self, planes: Tensor, size: int) -> Tensor:
+        """Average by two passes of pooling."""
+        from .agreement import mean_around
+
+        return mean_around(planes, size)
+
+
+class Fusion(ABC):
+    """A way to combine both warped frames."""
+
+    spreads = False
+    """Whether a pixel of the result depends on pixels around it, so that one NaN would spread to its neighbours."""
+    lerps = False
+    """Whether the result is `Weighted`'s, which one CUDA kernel makes in a single pass."""
+
+    @abstractmethod
+    def fuse(self, moving: Moving, way: Way) -> Tensor:
+        """Return the frame at t, (B, C, H, W)."""
+
+
+class Weighted(Fusion):
+    """Equation 5 of the paper: the mean of bilinear warps, weighted by visibility and time."""
+
+    lerps = True
+
+    def fuse(self, moving: Moving, way: Way) -> Tensor:
+        """Warp and mix."""
+        warped = way.warp(moving, "bilinear")
+        return mixed(warped.plane0, warped.plane1, moving.logit, moving.t)
+
+
+class Agreement(Fusion):
+    """Bicubic warps, and of their detail only as much as both frames share; see `agreement`."""
+
+    spreads = True
+
+    def fuse(self, moving: Moving, way: Way) -> Tensor:
+        """Warp, keep what agrees, and clamp to the range of both planes."""
+        from .agreement import agreed, clamped, stilled
+
+        ft0, ft1 = stilled(moving.ft0, moving.ft1)
+        warped = way.warp(moving._replace(ft0=ft0, ft1=ft1), "bicubic")
+        weight = weight0(moving.logit, moving.t)
+        made = agreed(warped.plane0, warped.plane1, weight, warped.moved, moving.t, moving.peak, way.mean)
+        return clamped(made, moving.plane0, moving.plane1)
+
+
+FUSIONS: dict[str, Fusion] = {"paper": Weighted(), "agreement": Agreement()}
+"""Every fusion by its name in a model file; the first is for files that name none."""
+DEFAULT = next(iter(FUSIONS))
+PLAIN = FUSIONS[DEFAULT]
+"""What other fusions fall back to where a plane holds NaN, infinity, or numbers whose squares overflow."""
 
 
 def weight0(logit: Tensor, t: float | Tensor) -> Tensor:
-    """Frame 0's share in the frame at t: (1-t)·V0 / ((1-t)·V0 + t·V1) with V0 = sigmoid(logit), V1 = 1 - V0.
+    """Return frame 0's share in the frame at t: (1-t)·V0 / ((1-t)·V0 + t·V1) with V0 = sigmoid(logit), V1 = 1 - V0.
 
-    V0 / V1 is exp(logit), so the fraction is a sigmoid itself and needs no guard against a zero below it.
+    V0 / V1 is exp(logit), so the fraction is a sigmoid itself and needs no guard against division by zero.
     """
-    odds = torch.log((1 - t) / t) if isinstance(t, Tensor) else math.log((1 - t) / t)
+    import torch
+
+    odds = math.log((1 - t) / t) if isinstance(t, float | int) else torch.log((1 - t) / t)
     return torch.sigmoid(logit + odds)
 
 
-def fuse(warped0: Tensor, warped1: Tensor, logit: Tensor, t: float | Tensor) -> Tensor:
-    """Equation 5's weighted sum of both warped frames, (B, C, H, W), any C."""
+def mixed(warped0: Tensor, warped1: Tensor, logit: Tensor, t: float | Tensor) -> Tensor:
+    """Return equation 5's weighted sum of both warped frames, (B, C, H, W), any C."""
+    import torch
+
     return torch.lerp(warped1, warped0, weight0(logit, t).to(warped0.dtype))
-
-
-def agreed(
-    warped0: Tensor,
-    warped1: Tensor,
-    weight: Tensor,
-    moved: Tensor,
-    t: float | Tensor,
-    peak: float = 1.0,
-    mean: Callable[[Tensor, int], Tensor] = mean,
-) -> Tensor:
-    """Return the frame at t, (B, C, H, W), of both warped frames and frame 0's weight, (B, 1, H, W).
-
-    moved: the motion between both frames, (B, 2, H, W), pixels. peak: the planes' range.
-
-    At rest the detail is the nearer frame's, so that new frames have the grain of the others.
-    """
-    fused = torch.lerp(warped1, warped0, weight)
-    smooth0, smooth1 = mean(warped0, DETAIL), mean(warped1, DETAIL)
-    detail0, detail1 = warped0 - smooth0, warped1 - smooth1
-    detail = torch.lerp(detail1, detail0, weight)
-    difference = warped0 - warped1
-    with torch.no_grad():
-        shared, power = (
-            around(x.sum(1, keepdim=True), AGREEMENT, mean) + NOTHING * peak**2
-            for x in (detail0 * detail1, detail.square())
-        )
-        # Where one frame alone is visible there is nothing to agree with.
-        lost = (1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))
-        light = around(difference, GRAIN, mean)
-        changed = (smooth0 - smooth1).abs().mean(1, keepdim=True) / peak
-        rest = below(length(moved), REST) * below(changed, CHANGED)
-        nearest = 1.0 * (t <= 0.5)
-    grain = rest * (nearest - weight) * (difference - light)
-    return fused - (1 - rest) * lost * detail + grain
-
-
-def within(made: Tensor, plane0: Tensor, plane1: Tensor) -> Tensor:
-    """Return what was made, (B, C, H, W), without values beyond those of both planes: bicubic warps overshoot."""
-    least, most = ((f(plane0, (2, 3), keepdim=True), f(plane1, (2, 3), keepdim=True)) for f in (torch.amin, torch.amax))
-    return torch.minimum(torch.maximum(made, torch.minimum(*least)), torch.maximum(*most))
-
-
-def stilled(ft0: Tensor, ft1: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both flows, (B, 2, H, W), without what is next to no motion: it would blur, and follow the noise."""
-    moving = 1 - below(length(ft1 - ft0), STILL)
-    return ft0 * moving, ft1 * moving
-
-
-def length(moved: Tensor) -> Tensor:
-    """Return how far (B, 2, H, W) lead, the longer of both ways, (B, 1, H, W)."""
-    return torch.maximum(moved[:, :1].abs(), moved[:, 1:].abs())
-
-
-def below(x: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """Return 1 below the first of two bounds, 0 above the second, and a line between them."""
-    full, none = bounds
-    return ((none - x) / (none - full)).clamp_(0, 1)
-
-
-def around(x: Tensor, cells: int, mean: Callable[[Tensor, int], Tensor] = mean) -> Tensor:
-    """Return the mean around each pixel of (B, C, H, W), coarsely: over cells x cells cells."""
-    height, width = x.shape[-2:]
-    means = mean(F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False), cells)
-    return F.interpolate(means, scale_factor=CELL, mode="bilinear", align_corners=False)[..., :height, :width]

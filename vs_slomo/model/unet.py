@@ -7,22 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.1
-"""Of the leaky ReLU behind every convolution."""
+"""Slope of the leaky ReLU after every convolution."""
 MULTIPLE = 32
-"""Five halvings: height and width must be multiples of this."""
+"""Height and width must be multiples of this: the network halves them five times."""
 
 
 class Convolution(nn.Conv2d):
-    """A convolution that keeps the size, and the leaky ReLU behind it.
+    """A convolution that keeps the size, followed by a leaky ReLU.
 
-    Several inputs are read as one, one behind the other. `convolution` has faster ways to the same numbers.
+    Several inputs are concatenated along the channels. `engine.cpu` has faster ways to the same numbers.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__(in_channels, out_channels, kernel, padding=kernel // 2)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Run it: (B, C, H, W) each, together `in_channels`, to (B, out_channels, H, W)."""
+        """Run it: (B, C, H, W) each, `in_channels` in total, to (B, out_channels, H, W)."""
         return F.leaky_relu(super().forward(inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1)), SLOPE)
 
 
@@ -53,7 +53,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double, convolve, take in the skip, convolve: (B, in, H, W), (B, out, 2H, 2W) to (B, out, 2H, 2W)."""
+    """Double, convolve, concatenate the skip, convolve: (B, in, H, W) and (B, out, 2H, 2W) to (B, out, 2H, 2W)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class UNet(nn.Module):
     """(B, in, H, W) to (B, out, H, W), H and W multiples of 32.
 
     width: channels at full resolution, 32 in the paper; the deepest levels have 16 times as many.
-    last_activation: leaky ReLU behind the last convolution too, as in the public checkpoint.
+    last_activation: leaky ReLU after the last convolution too, as in the public checkpoint.
 
     The layers' names are those of the public checkpoint.
     """

@@ -27,10 +27,14 @@ from vs_slomo.errors import ArgumentError
 Easing = Literal["linear", "hold", "smooth"]
 EASINGS = get_args(Easing)
 Number = int | float | Fraction | str
-Keyframe = tuple[Number, Number] | tuple[Number, Number, Easing]
-Curve = Sequence[Keyframe] | Callable[[Fraction], Number] | Sequence[Number] | str | os.PathLike[str]
+Keyframe = tuple[Number, Number] | tuple[Number, Number, str]
+Curve = Iterable[Sequence[object]] | Callable[[Fraction], Number] | Iterable[Number] | str | os.PathLike[str]
 """Keyframes, or the name of a file of them (see `read`); a function of the output time, which is an exact Fraction;
-or an array with the source time of every output frame."""
+or an array with the source time of every output frame.
+
+Keyframes are wide in type: for a type checker, [(0, 0), (1, 2, "smooth")] in a variable is a list of
+tuple[object, ...].
+"""
 
 Sampler = Callable[[Fraction], Fraction]
 
@@ -151,6 +155,6 @@ def _called(curve: Callable[[Fraction], object], time: Fraction) -> Fraction:
 def _number(value: object, what: str) -> Fraction:
     """Return a number as an exact fraction; a float means its shortest decimal."""
     try:
-        return Fraction(value) if isinstance(value, int | Fraction) else Fraction(str(value))
+        return Fraction(value) if isinstance(value, Fraction) else Fraction(str(value))
     except (ValueError, ZeroDivisionError):
         raise ArgumentError("curve", f"{value} {what}", "a finite number") from None

@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, cached_property
+from numbers import Integral
 
 from vs_slomo.errors import ArgumentError
 
@@ -53,9 +54,9 @@ def parse_rate(fps_num: int, fps_den: int | None = None) -> Fraction:
     """Return the rate fps_num / fps_den (1 where it is None). Raises ArgumentError."""
     fps_den = 1 if fps_den is None else fps_den
     for name, value in (("fps_num", fps_num), ("fps_den", fps_den)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ArgumentError(name, value, "an integer of at least 1")
-    return Fraction(fps_num, fps_den)
+    return Fraction(int(fps_num), int(fps_den))
 
 
 def read_rate(text: str) -> Fraction:

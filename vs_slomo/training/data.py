@@ -15,9 +15,10 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatch
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -29,19 +30,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vs_slomo.engine.engine import dis_flow
 from vs_slomo.errors import ArgumentError, SourceError
-from vs_slomo.model.superslomo import acceleration
+from vs_slomo.model.curved import acceleration
+from vs_slomo.model.dis import dis_flow
 
+from .pictures import PICTURES, Image, read_picture
 from .scenes import Scenes, random_scenes
 
 log = logging.getLogger(__name__)
 
-Image = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
 VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m2ts", ".mpg", ".mpeg", ".m4v", ".y4m"}
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 SPANS = (2, 2, 2, 3, 4, 4, 5, 6, 8)
 """How far apart a window's frames are: drawn from these, so that t is not only 1/2."""
@@ -49,10 +49,18 @@ DUPLICATE = 0.12
 """Neighbours that differ by less than this part of the clip's median difference are one picture shown twice."""
 CUT = 0.06
 """Neighbours that differ by more than this (of 1), after motion compensation, do not belong together."""
-MOTION = (0.15, 48.0)
+MOTION = (0.15, 64.0)
 """Allowed range of a window's 95th percentile of motion, in pixels: below, nothing moves; above, DIS fails."""
 HOPELESS = 0.006
 """Squared error of DIS, 22 dB, past which a window is drawn less often."""
+BLOCK = 32
+"""Pixels a side of the blocks in which it is measured where a teacher is better; see `teachers`."""
+UNIFORM = 0.3
+"""Part of the crops that are taken anywhere, where the others are drawn by what a teacher does better."""
+FAVOUR = 2.0
+"""Windows of favoured clips are drawn so many times as often."""
+PLACES = 6
+"""Random places of which a crop takes the one where a teacher gains most."""
 FLOW_SCALE = 0.5
 """Resolution of the cached flow. DIS (medium) computes no finer one itself: it ends there and doubles it."""
 
@@ -94,10 +102,7 @@ def read_frames(path: Path) -> Iterator[Image]:
     """Yield the frames of a clip, (H, W, 3) uint8 RGB."""
     if path.is_dir():
         for picture in sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES):
-            image = cv2.imread(str(picture), cv2.IMREAD_COLOR)
-            if image is None:
-                raise SourceError(f"{picture}: not a picture that OpenCV can read")
-            yield image[..., ::-1]
+            yield read_picture(picture)
         return
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
@@ -257,6 +262,7 @@ class Sample:
 
     frame0, truth, frame1: (3, S, S) uint8. flow: (4, S/2, S/2) float32, DIS (F01, F10) in its own pixels.
     bend: (2, S/2, S/2) float32, `model.acceleration` in the same; 0 where motion is even.
+    teacher: (7, S/2, S/2) float32, what `teachers` says of the motion at t; 0 where no teacher was asked.
     t: (1, 1, 1). error: (2,), DIS's mean absolute and squared error on the whole frame.
     own: () bool, the flow network is to find the flow itself.
     """
@@ -266,6 +272,7 @@ class Sample:
     frame1: Tensor
     flow: Tensor
     bend: Tensor
+    teacher: Tensor
     t: Tensor
     error: Tensor
     own: Tensor
@@ -274,10 +281,29 @@ class Sample:
         """Move everything."""
         return Sample(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
+    def first(self, count: int) -> Sample:
+        """Return the first samples of a batch."""
+        return Sample(**{k: v[:count] for k, v in vars(self).items()})
+
 
 def collate(samples: list[Sample]) -> Sample:
     """Stack samples to a batch."""
     return Sample(**{k: torch.stack([getattr(s, k) for s in samples]) for k in vars(samples[0])})
+
+
+def only(window: Window, truth: int) -> Window:
+    """Return a window with one of its truths."""
+    k = window.truths.index(truth)
+    return replace(window, truths=(truth,), l1=(window.l1[k],), mse=(window.mse[k],))
+
+
+def crop_means(gain: Field, crop: int) -> Field:
+    """Return the mean gain of the crop that begins at each block, (K, rows, columns), from (K, H/32, W/32)."""
+    windows = np.lib.stride_tricks.sliding_window_view(
+        gain, [max(1, min(n, crop // BLOCK)) for n in gain.shape[1:]], axis=(1, 2)
+    )
+    means: Field = windows.mean(axis=(-2, -1))
+    return means
 
 
 def signs(*values: int) -> Field:
@@ -292,25 +318,55 @@ class Windows(Dataset[Sample]):
     by its numbers.
     """
 
-    def __init__(self, cache: Path, crop: int, own: float = 0.0, curved: float = 0.0, seed: int = 0) -> None:
-        self.crop, self.own, self.curved, self.seed = crop, own, curved, seed
+    def __init__(
+        self,
+        cache: Path,
+        crop: int,
+        own: float = 0.0,
+        curved: float = 0.0,
+        seed: int = 0,
+        *,
+        taught: bool = False,
+        favoured: Sequence[str] = (),
+    ) -> None:
+        """Open the cache. taught: `teachers.label` was there; favoured: patterns of clips' names, see `FAVOUR`."""
+        self.crop, self.own, self.curved, self.seed, self.taught = crop, own, curved, seed, taught
         self.frames: list[NDArray[np.uint8]] = []
         self.flows: list[NDArray[np.float16]] = []
+        self.labels: list[NDArray[np.float16]] = []
+        self.gains: list[Field] = []
         self.windows: list[tuple[int, int, Window]] = []
+        favour: list[float] = []
+        truths = json.loads((cache / "teacher.json").read_text()) if taught else {}
         for clip in json.loads((cache / "index.json").read_text()):
             frames = np.load(cache / f"{clip['name']}.npy", mmap_mode="r")
-            if min(frames.shape[1:3]) < crop:
+            if min(frames.shape[1:3]) < crop or (taught and clip["name"] not in truths):
                 continue
             number = len(self.frames)
             self.frames.append(frames)
             self.flows.append(np.load(cache / f"{clip['name']}.flow.npy", mmap_mode="r"))
             if self.flows[-1].shape[1] != 6:
                 raise ArgumentError("cache", str(cache), "an empty folder, or one that this version wrote")
-            self.windows += [(number, k, Window(**w)) for k, w in enumerate(clip["windows"])]
+            windows = [Window(**w) for w in clip["windows"]]
+            if taught:
+                self.labels.append(np.load(cache / f"{clip['name']}.teacher.npy", mmap_mode="r"))
+                self.gains.append(crop_means(np.load(cache / f"{clip['name']}.gain.npy"), crop))
+                windows = [only(w, middle) for w, middle in zip(windows, truths[clip["name"]], strict=True)]
+            self.windows += [(number, k, w) for k, w in enumerate(windows)]
+            liked = any(fnmatch(clip["name"], pattern) for pattern in favoured)
+            favour += [FAVOUR if liked else 1.0] * len(windows)
         if not self.windows:
             raise ArgumentError("crop", crop, f"a size that fits the clips in {cache}")
-        # Near frames are what a video has, and what DIS cannot follow at all teaches little.
-        share = [1 / (w.last - w.first - 1) * (1.0 if np.mean(w.mse) < HOPELESS else 0.25) for _, _, w in self.windows]
+        apart = np.array([w.last - w.first - 1 for _, _, w in self.windows])
+        if taught:
+            # By what can be learned there: where a teacher sees no more than DIS, there is less of it.
+            near = np.array(favour) / np.sqrt(apart)
+            gain = near * [self.gains[number][k].max() for number, k, _ in self.windows]
+            share = UNIFORM * near / near.sum() + (1 - UNIFORM) * gain / max(gain.sum(), 1e-9)
+        else:
+            # Near frames are what a video has, and what DIS cannot follow at all teaches little.
+            hopeless = np.array([np.mean(w.mse) >= HOPELESS for _, _, w in self.windows])
+            share = np.array(favour) / apart * np.where(hopeless, 0.25, 1.0)
         self.share = np.cumsum(share) / np.sum(share)
 
     def __getitem__(self, index: int) -> Sample:
@@ -322,21 +378,29 @@ class Windows(Dataset[Sample]):
         truth = window.truths[choice]
         t = (truth - window.first) / (window.last - window.first)
 
-        y, x = self._place(frames[window.first], frames[window.last], rng)
+        if self.taught and rng.random() >= UNIFORM:
+            y, x = self._best_place(self.gains[number][k], frames.shape[1:3], rng)
+        else:
+            y, x = self._place(frames[window.first], frames[window.last], rng)
         pictures = [frames[n][y : y + size, x : x + size] for n in (window.first, truth, window.last)]
         # One contiguous array, (3 pictures, S, S, 3): flips and the like are views of it.
         stack = np.stack(pictures).transpose(0, 3, 1, 2)
-        flow = self.flows[number][k][:, y // 2 : (y + size) // 2, x // 2 : (x + size) // 2]
-        flow = flow.astype(np.float32)
+        half = np.s_[:, y // 2 : (y + size) // 2, x // 2 : (x + size) // 2]
+        flow = self.flows[number][k][half].astype(np.float32)
+        teacher = self.labels[number][k][half].astype(np.float32) if self.taught else np.zeros((7, *flow.shape[1:]))
 
         if rng.random() < 0.5:  # mirror
             stack, flow = stack[..., ::-1], flow[..., ::-1] * signs(-1, 1, -1, 1, -1, 1)
+            teacher = teacher[..., ::-1] * signs(-1, 1, -1, 1, 1, 1, 1)
         if rng.random() < 0.5:  # turn upside down
             stack, flow = stack[..., ::-1, :], flow[:, ::-1] * signs(1, -1, 1, -1, 1, -1)
+            teacher = teacher[:, ::-1] * signs(1, -1, 1, -1, 1, 1, 1)
         if rng.random() < 0.5:  # transpose
             stack, flow = stack.swapaxes(2, 3), flow.swapaxes(1, 2)[[1, 0, 3, 2, 5, 4]]
+            teacher = teacher.swapaxes(1, 2)[[1, 0, 3, 2, 4, 5, 6]]
         if rng.random() < 0.5:  # play backwards
             stack, flow, t = stack[::-1], flow[[2, 3, 0, 1, 4, 5]], 1 - t
+            teacher = teacher[[2, 3, 0, 1, 5, 4, 6]] * signs(1, 1, 1, 1, 1, 1, -1)
         if rng.random() < 0.5:  # other colours
             gain = rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.15, 3)
             table = (np.arange(256) * gain[:, None]).clip(0, 255).astype(np.uint8)
@@ -351,11 +415,23 @@ class Windows(Dataset[Sample]):
             picture1,
             torch.from_numpy(flow[:4].copy()),
             torch.from_numpy(flow[4:].copy()),
+            torch.from_numpy(teacher.astype(np.float32)),
             torch.full((1, 1, 1), t, dtype=torch.float32),
             torch.tensor([window.l1[choice], window.mse[choice]], dtype=torch.float32),
             # Evenly spread, so that every batch has its part.
             torch.tensor(int((index + 1) * self.own) > int(index * self.own)),
         )
+
+    def _best_place(self, gain: Field, size: Sequence[int], rng: np.random.Generator) -> tuple[int, int]:
+        """Where to crop: the one of a few random places where a teacher gains most."""
+        rows, columns = gain.shape
+        best, place = -1.0, (0, 0)
+        for _ in range(PLACES):
+            y, x = (2 * int(rng.integers((n - self.crop) // 2 + 1)) for n in size)
+            here = float(gain[min(y // BLOCK, rows - 1), min(x // BLOCK, columns - 1)])
+            if here > best:
+                best, place = here, (y, x)
+        return place
 
     def _place(self, image0: Image, image1: Image, rng: np.random.Generator) -> tuple[int, int]:
         """Where to crop: the one of three random places that changes most, as nothing is learned from rest."""
@@ -379,11 +455,7 @@ def texture_bank(cache: Path, photos: str, seed: int, count: int = 96, size: int
     cuts = []
     for k in range(count):
         if paths and k % 2:
-            path = paths[rng.integers(len(paths))]
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if image is None:
-                raise SourceError(f"{path}: not a picture that OpenCV can read")
-            image = shrink(image[..., ::-1], 960)
+            image = shrink(read_picture(paths[rng.integers(len(paths))]), 960)
         else:
             frames = np.load(cache / f"{names[rng.integers(len(names))]}.npy", mmap_mode="r")
             image = frames[rng.integers(len(frames))]

@@ -32,6 +32,7 @@ from .config import Config, Stage, Weights
 from .data import Sample, SceneSet, Windows, collate, prepare, texture_bank
 from .losses import Features, scene_losses, window_losses
 from .scenes import Scenes
+from .teachers import label
 from .validate import Case, Table, as_text, cases, panel, validate
 from .widen import widen
 
@@ -155,16 +156,15 @@ class Objective(nn.Module):
 
     def __init__(self, model: SuperSloMo, config: Config, stage: Stage) -> None:
         super().__init__()
-        self.model, self.scale, self.fine, self.weights = model, config.scale, stage.fine, stage.weights
+        self.model, self.fine, self.weights = model, stage.fine, stage.weights
         self.features = Features(Path(config.vgg)) if stage.weights.perceptual else None
-        self.pictures = bool(stage.weights.frame or stage.weights.perceptual)
 
-    def forward(self, batch: Sample | None, scenes: Scenes | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and the means of its parts before they are weighted."""
+    def forward(self, batch: Sample | None, scenes: Scenes | None, scale: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss with the networks at `scale`, and the means of its parts before they are weighted."""
         losses: dict[str, Tensor] = {}
         if batch is not None:
             losses |= window_losses(
-                self.model, batch, self.scale, pictures=self.pictures, fine=self.fine, features=self.features
+                self.model, batch, scale, weights=self.weights, fine=self.fine, features=self.features
             )[0]
         if scenes is not None:
             losses |= scene_losses(self.model, scenes)
@@ -256,7 +256,9 @@ def train(config: Config, *, resume: bool = False) -> State:
             raise ArgumentError("run", config.run, "a new folder; or --resume, to go on with the run in it")
         run.mkdir(parents=True, exist_ok=True)
         ready = partial(prepare, seed=config.seed, processes=config.workers)
-        ready(Path(config.data), cache / "train", max_side=config.max_side)
+        ready(Path(config.data), cache / "train", density=config.density, max_side=config.max_side)
+        if config.rife:
+            label(cache / "train", Path(config.rife), seed=config.seed, processes=config.workers)
         if config.validation:
             ready(Path(config.validation), cache / "validation", density=1.5, max_side=1920)
     process.wait()
@@ -301,7 +303,15 @@ def run_stage(
     samples: Iterator[Sample] | None = None
     scenes: Iterator[Scenes] | None = None
     if stage.batch:
-        windows = Windows(cache, stage.crop, stage.own, stage.curved, config.seed)
+        windows = Windows(
+            cache,
+            stage.crop,
+            stage.own,
+            stage.curved,
+            config.seed,
+            taught=bool(config.rife),
+            favoured=config.favoured,
+        )
         samples = iter(loader(windows, collate, stage.batch, config, process, state.step))
     if stage.scenes:
         bank = texture_bank(cache, config.photos, config.seed)
@@ -312,13 +322,16 @@ def run_stage(
     said = checked = state.seconds
     while progress(stage, state) < 1:
         batch = next(samples).to(process.device) if samples is not None else None
+        scale = scale_of(stage, state.step, config.scale)
+        if batch is not None and scale != config.scale:
+            batch = batch.first(max(1, round(len(batch.t) * (config.scale / scale) ** 2)))
         scene = next(scenes).to(process.device) if scenes is not None else None
         rate = rate_at(stage, state)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
 
         with torch.autocast(process.device.type, torch.bfloat16, enabled=config.half):
-            loss, parts = objective(batch, scene)
+            loss, parts = objective(batch, scene, scale)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(learning, config.clip)
@@ -387,6 +400,11 @@ def progress(stage: Stage, state: State) -> float:
     """Return the part of the stage that is done."""
     done = state.step / stage.steps
     return max(done, state.seconds / 60 / stage.minutes) if stage.minutes else done
+
+
+def scale_of(stage: Stage, step: int, scale: float) -> float:
+    """Return the networks' scale in a step: the config's, or 1 in an evenly spread part of the steps."""
+    return 1.0 if int((step + 1) * stage.whole) > int(step * stage.whole) else scale
 
 
 def rate_at(stage: Stage, state: State) -> float:

@@ -10,16 +10,21 @@ import math
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vs_slomo.errors import WeightsError
-from vs_slomo.model.superslomo import Flows, SuperSloMo, network_input
-from vs_slomo.model.warp import backwarp, resize_field
+from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
+from vs_slomo.model.unet import enlarged
+from vs_slomo.model.warp import Flows, backwarp, resize_field, round_trip
 
+from .config import Weights
 from .data import FLOW_SCALE, Sample
 from .scenes import Scenes
 
 L1_FLOOR = 0.004
+BANDS = 4
+"""Of a Laplacian pyramid, beside what is left."""
 MSE_FLOOR = 4e-5
 """Added to DIS's errors, of 1, before anything is divided by them: 44 dB need not get better."""
 
@@ -41,6 +46,36 @@ def frame_loss(picture: Tensor, truth: Tensor, error: Tensor) -> Tensor:
     l1 = mean(difference.abs()) / (error[:, 0] + L1_FLOOR)
     mse = mean(difference.square()) / (error[:, 1] + MSE_FLOOR)
     return (l1.log1p() + mse.log1p()) / (2 * math.log(2))
+
+
+def pyramid(picture: Tensor) -> list[Tensor]:
+    """Return what each doubling of a picture's size adds, finest first, and the smallest one, (B, C, h, w) each."""
+    bands = []
+    for _ in range(BANDS):
+        small = F.avg_pool2d(picture, 2)
+        bands.append(picture - enlarged(small))
+        picture = small
+    return [*bands, picture]
+
+
+def detail_loss(picture: Tensor, truth: Tensor, error: Tensor) -> Tensor:
+    """Absolute error of the bands of a Laplacian pyramid as a part of DIS's absolute error, (B,); error: (B, 2).
+
+    Each coarser band counts twice as much a pixel. On a logarithmic scale, as `frame_loss`.
+    """
+    bands = pyramid(picture - truth)  # it is linear
+    total = torch.stack([2**k * mean(band.abs()) for k, band in enumerate(bands)]).sum(0) / len(bands)
+    return (total / (error[:, 0] + L1_FLOOR)).log1p() / math.log(2)
+
+
+def visible_loss(motion: Motion, agrees: Tensor) -> Tensor:
+    """Cross entropy of frame 0's weight and of which end the truth agrees with, (B,).
+
+    agrees: (B, 1, H, W), 1 (frame 0) to -1 (frame 1); the nearer to 0, the less it counts.
+    """
+    t = torch.as_tensor(motion.t, device=agrees.device)
+    logit = motion.logit + torch.log((1 - t) / t)
+    return mean(agrees.square() * F.softplus(-logit * agrees.sign()))
 
 
 def warping_loss(i0: Tensor, i1: Tensor, flows: Flows, error: Tensor) -> Tensor:
@@ -83,7 +118,7 @@ def trust_in(i0: Tensor, i1: Tensor, flows: Flows) -> Flows:
     trusts = []
     for here, there, out, back in ((i0, i1, f01, f10), (i1, i0, f10, f01)):
         misfit = (here - backwarp(there, out)).abs().mean(1, keepdim=True)
-        loop = (out + backwarp(back, out)).square().sum(1, keepdim=True)
+        loop, _ = round_trip(out, back)
         room = 0.5 + 0.05 * out.square().sum(1, keepdim=True)
         trusts.append(torch.exp(-misfit / 0.04 - loop / room))
     return trusts[0], trusts[1]
@@ -126,43 +161,62 @@ def window_losses(
     batch: Sample,
     scale: float,
     *,
-    pictures: bool = True,
+    weights: Weights | None = None,
     fine: bool = True,
     features: Features | None = None,
 ) -> tuple[Losses, Tensor | None]:
-    """Losses of real windows, and the pictures made, (B, 3, S, S).
+    """Losses of real windows, and the pictures made, (B, 3, S, S), if a loss looks at the motion at t.
 
     Samples with `own` use the flow network; the others start from the DIS flow that comes with the sample.
-    pictures: false spares the interpolation network, and leaves the losses of the flow.
+    weights: what counts nothing in them is left out.
     fine: render at the frames' resolution, as the filter does; else at the networks', S smaller by `scale`.
     """
+    counts = weights or Weights()
     frame0, truth, frame1 = (x.float() / 255 for x in (batch.frame0, batch.truth, batch.frame1))
     i0, i1 = network_input(frame0, scale), network_input(frame1, scale)
     ratio = scale / FLOW_SCALE
     flow, bend = (resize_field(x, ratio, ratio) * ratio for x in (batch.flow, batch.bend))
     losses: Losses = {}
+    teacher = resize_field(batch.teacher, ratio, ratio)
+    motions = teacher[:, :2] * ratio, teacher[:, 2:4] * ratio
+    beliefs = teacher[:, 4:5], teacher[:, 5:6]
     own = batch.own.nonzero().squeeze(1)
     if len(own):
         labels = flow[own, :2], flow[own, 2:]
         pair = i0[own], i1[own]
         found = model.flow(*pair)
         if found[0].requires_grad:
-            parts = {
-                "warping": warping_loss(*pair, found, batch.error[own]),
-                "smoothness": smoothness_loss(found),
-                "flow": flow_loss(found, labels, trust_in(*pair, labels)),
-            }
+            parts: Losses = {}
+            if counts.warping:
+                parts["warping"] = warping_loss(*pair, found, batch.error[own])
+            if counts.smoothness:
+                parts["smoothness"] = smoothness_loss(found)
+            if counts.flow:
+                parts["flow"] = flow_loss(found, labels, trust_in(*pair, labels))
+            if counts.teacher_flow:
+                taught = (motions[0][own], motions[1][own]), (beliefs[0][own], beliefs[1][own])
+                parts["teacher_flow"] = flow_loss(flows_at(found, batch.t[own]), *taught)
             nothing = torch.zeros(len(flow), device=flow.device)
             losses |= {name: nothing.index_put((own,), value) for name, value in parts.items()}
         flow = flow.index_put((own,), torch.cat(found, 1))
-    if not pictures:
+    pictures = counts.frame or counts.detail or features is not None
+    if not (pictures or counts.teacher or counts.visible):
         return losses, None
     motion = model.motion(i0, i1, (flow[:, :2], flow[:, 2:]), batch.t, bend=bend)
+    if counts.teacher:
+        losses["teacher"] = flow_loss((motion.ft0, motion.ft1), motions, beliefs)
+    if counts.visible:
+        losses["visible"] = visible_loss(motion, teacher[:, 6:])
+    if not pictures:
+        return losses, None
     if fine:
         picture = motion.resized(1 / scale, 1 / scale).render(frame0, frame1)
     else:
         picture, truth = motion.render(i0, i1), network_input(truth, scale)
-    losses["frame"] = frame_loss(picture, truth, batch.error)
+    if counts.frame:
+        losses["frame"] = frame_loss(picture, truth, batch.error)
+    if counts.detail:
+        losses["detail"] = detail_loss(picture, truth, batch.error)
     if features is not None:
         losses["perceptual"] = mean((features(picture).float() - features(truth).float()).square())
     return losses, picture

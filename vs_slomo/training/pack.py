@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError, RenderError
 
 from .config import Config, as_toml
-from .data import PICTURES, Image, find_clips, read_frames, shrink
+from .data import find_clips, read_frames, shrink
+from .pictures import PICTURES, read_picture
 
 log = logging.getLogger("vs_slomo")
 
@@ -101,11 +103,8 @@ def pack_photos(folder: Path, target: Path) -> int:
     target.mkdir(parents=True, exist_ok=True)
     total = 0
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ArgumentError("photos", str(path), "a picture that OpenCV can read")
-        small: Image = shrink(picture, PHOTO_SIDE)
+        small = shrink(read_picture(path), PHOTO_SIDE)
         out = target / f"{path.stem}.webp"
-        cv2.imwrite(str(out), small, [cv2.IMWRITE_WEBP_QUALITY, PHOTO_QUALITY])
+        cv2.imwrite(str(out), np.ascontiguousarray(small[..., ::-1]), [cv2.IMWRITE_WEBP_QUALITY, PHOTO_QUALITY])
         total += out.stat().st_size
     return total

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vs_slomo.metrics import psnr
 from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
-from vs_slomo.model.warp import resize_field
+from vs_slomo.model.warp import padded_to, resize_field
 
 from .data import FLOW_SCALE, Window
 
@@ -75,18 +75,13 @@ def spread(numbers: list[int], count: int) -> list[int]:
     return [numbers[int(place)] for place in places]
 
 
-def pad_like(flow: Tensor, height: int, width: int) -> Tensor:
-    """Continue a flow to the right and the bottom by repetition."""
-    return torch.nn.functional.pad(flow, (0, width - flow.shape[-1], 0, height - flow.shape[-2]), mode="replicate")
-
-
 def picture(method: str, model: SuperSloMo, case: Case, scale: float) -> Tensor:
     """Return the frame at t by one of METHODS, as the filter would make it, (1, 3, H, W)."""
     if method == "blend":
         return torch.lerp(case.frame0, case.frame1, case.t)
     i0, i1 = network_input(case.frame0, scale), network_input(case.frame1, scale)
     ratio = scale / FLOW_SCALE
-    label = pad_like(resize_field(case.flow, ratio, ratio) * ratio, *i0.shape[-2:])
+    label = padded_to(resize_field(case.flow, ratio, ratio) * ratio, *i0.shape[-2:])
     flows = label[:, :2], label[:, 2:4]
     match method:
         case "dis flow":

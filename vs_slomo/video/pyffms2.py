@@ -7,6 +7,7 @@ by a callback, of which the host runs one at a time.
 from __future__ import annotations
 
 import ctypes
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ def open_file(path: Path, track: int, index_file: str) -> vs.VideoNode:
         return Reader(path, track, index_file).clip()
     except ffms2.Error as error:
         raise SourceError(str(error)) from error
+
+
+def times(path: Path, track: int, index_file: str) -> tuple[list[int], Fraction]:
+    """Return the times of a track's frames as the index has them, and how many seconds a tick lasts."""
+    video = ffms2.VideoSource(str(path), track, find_index(path, track, index_file)).track
+    # ffms2 counts in milliseconds per tick.
+    return [int(info.PTS) for info in video.frame_info_list], Fraction(video.time_base) / 1000
 
 
 class Reader:

@@ -1,36 +1,56 @@
 """Open a video file as a clip: one result, whichever source filter is there.
 
 The filters differ: some turn the picture as the container says and some do not, some show frames that an edit list
-hides, each reports another rate. So the container decides (`container.probe`) and the filter only decodes.
+hides, each reports another rate. So the container decides (`probe`), and the filter only decodes. Its frames are
+matched to the container's times (`match`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import tempfile
-from collections.abc import Callable
+import subprocess
+import sys
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import vapoursynth as vs
 
 from vs_slomo.errors import ArgumentError, SourceError
+from vs_slomo.paths import indexes_dir as cache_dir
 from vs_slomo.timing.timecodes import Timecodes
 
+from .filters import BROUGHT_BY, FILTERS, STAMPS, Missing, index_file, plugin
+from .match import Matched, Stamps, match
 from .probe import UPRIGHT, Container, Orientation, probe
+
+__all__ = [
+    "CHROMA",
+    "FILTERS",
+    "Missing",
+    "Opened",
+    "cache_dir",
+    "check_filter",
+    "index_file",
+    "open_container",
+    "open_file",
+    "oriented",
+    "plugin",
+    "source",
+    "source_timecodes",
+]
 
 log = logging.getLogger("vs_slomo")
 
-FFMS2_PLUGIN = "usr/lib/*/libffms2.so.5"
-"""Where Debian 13 puts it, below the root: the host does not look there."""
 
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A clip, and the file with the times of its frames."""
 
-class Missing(Exception):  # noqa: N818  # never leaves this module
-    """A source filter is not installed."""
+    clip: vs.VideoNode
+    file: Container
 
 
 def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoNode:
@@ -38,31 +58,33 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
 
     As displayed: turned and mirrored as the container says, without the frames that its edit list hides, with its
     sample aspect ratio. Colours are the frames' own properties. A format or size that changes on the way becomes the
-    first frame's.
+    first frame's. path: a file, or numbered pictures such as "frames/%05d.png", which come at 25 frames a second.
 
     source: "ffms2" (the VapourSynth plugin), "bs" (BestSource), "lsmas" (L-SMASH), "pyffms2" (the Python bindings);
         None takes the first of them that is installed and opens the file.
 
     What the filter drops, and a variable rate, are logged as warnings. Indexes go to the user's cache directory.
-    Raises ArgumentError; SourceError: missing, empty, cut off, no video; no filter opens it.
+    Raises ArgumentError; SourceError: missing, empty, cut off, no video, no frame shown; no filter opens it.
     """
     check_filter(source)
-    file = probe(path)
+    opened = open_file(probe(path), source)
+    file = opened.file
     if file.variable:
         log.warning(
             "%s: variable frame rate; at its average of %.3f fps, frames are off by up to %.0f ms: "
             "slomo(clip, fps_num=..., timecodes=source_timecodes(path)) shows each at its moment",
             file.path.name, file.rate, file.deviation * 1000,
         )  # fmt: skip
-    return open_container(file, source)
+    return opened.clip
 
 
-def source_timecodes(path: str | os.PathLike[str]) -> Timecodes:
-    """Return when each frame of a video file is shown, as its container says; exact, for `slomo` and `retime`.
+def source_timecodes(path: str | os.PathLike[str], source: str | None = None) -> Timecodes:
+    """Return when each frame of `source(path, source)` is shown; exact, for `slomo` and `retime`.
 
-    Raises SourceError; ArgumentError for a file with a single frame, or with two at the same time.
+    Raises ArgumentError, also for a file with a single frame, and SourceError.
     """
-    return probe(path).timecodes
+    check_filter(source)
+    return open_file(probe(path), source, quiet=True).file.timecodes
 
 
 def check_filter(source: str | None) -> None:
@@ -73,33 +95,87 @@ def check_filter(source: str | None) -> None:
 
 def open_container(file: Container, source: str | None = None) -> vs.VideoNode:
     """Do what `source` does, with a file that has been probed."""
+    return open_file(file, source).clip
+
+
+def open_file(file: Container, source: str | None = None, *, quiet: bool = False) -> Opened:
+    """Open a file that has been probed, and give each frame its time. quiet: log no more than errors.
+
+    Raises SourceError.
+    """
     reasons = []
     for name in FILTERS if source is None else (source,):
         try:
+            if file.damaged and "python" in Path(sys.executable or "").name.lower():  # not inside vspipe
+                _try_in_a_child(file, name)
             clip = FILTERS[name](file)
         except Missing:
             reasons.append(f"{name} is not installed{BROUGHT_BY.get(name, '')}")
-        except (vs.Error, SourceError) as error:
+        except (vs.Error, SourceError, UnicodeError) as error:
             reasons.append(f"{name}: {error}")
         else:
-            log.info("%s: opened with %s", file.path.name, name)
-            return displayed(clip, file, name)
+            matched = match(file, clip.num_frames, _stamps(name, file, clip), name)
+            if not quiet:
+                log.info("%s: opened with %s", file.path.name, name)
+                if matched.repaired:
+                    log.warning("%s: %s", file.path.name, matched.repaired)
+            return Opened(displayed(clip, matched), matched.file)
     raise SourceError(f"{file.path}: no source filter opens it: {'; '.join(reasons)}")
 
 
-def displayed(clip: vs.VideoNode, file: Container, name: str) -> vs.VideoNode:
+CHILD = """
+import sys
+from vs_slomo.video.filters import FILTERS
+from vs_slomo.video.probe import probe
+import logging
+logging.disable()
+FILTERS[sys.argv[2]](probe(sys.argv[1])).get_frame(0)
+"""
+PATIENCE = 600
+"""Seconds that a damaged file may take to be indexed in a child process."""
+
+
+def _try_in_a_child(file: Container, name: str) -> None:
+    """Let a process of its own open a damaged file first: a filter that crashes or hangs there is not used.
+
+    Its index is kept, so that this costs little more than a start of Python. Raises SourceError.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", CHILD, os.fspath(file.path), name]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE, env=environment)
+    except subprocess.TimeoutExpired:
+        raise SourceError(f"does not come to an end with this damaged file (tried for {PATIENCE} s)") from None
+    if done.returncode < 0:
+        raise SourceError("crashes with this damaged file (tried in a process of its own)")
+
+
+def _stamps(name: str, file: Container, clip: vs.VideoNode) -> Stamps | None:
+    """Return the times that a filter gives its frames; None where it gives none."""
+    try:
+        if name in STAMPS:
+            stamps = STAMPS[name](file)
+            return stamps if stamps and len(stamps.ticks) == clip.num_frames else None
+        if clip.num_frames in (len(file.times), len(file.shown)):
+            return None
+        first = clip.get_frame(0)
+        if "_AbsoluteTime" not in first.props:
+            return None
+        log.info("%s: reading the times of %d frames", file.path.name, clip.num_frames)
+        seconds = [Fraction(float(frame.props["_AbsoluteTime"])) for frame in clip.frames(close=True)]
+        return Stamps([round(second / file.time_base) for second in seconds], file.time_base)
+    except (Missing, vs.Error, KeyError, OSError):
+        return None
+
+
+def displayed(clip: vs.VideoNode, matched: Matched) -> vs.VideoNode:
     """Return what a filter made of a file, as the container says it is shown."""
+    file = matched.file
     if clip.format.id == vs.PresetVideoFormat.NONE or not clip.width:
         first = clip.get_frame(0)
         clip = clip.resize.Bicubic(first.width, first.height, format=first.format.id)
         log.warning("%s: changes format or size, all frames become %dx%d", file.path.name, clip.width, clip.height)
-    count = len(file.times)
-    if clip.num_frames == len(file.shown):
-        clip = only(clip, file.shown.tolist())
-    elif clip.num_frames < count:
-        log.warning("%s: %s drops %d of %d frames", file.path.name, name, count - clip.num_frames, count)
-    elif clip.num_frames > count:
-        log.warning("%s: %s gives %d frames for %d", file.path.name, name, clip.num_frames, count)
+    clip = only(clip, matched.kept)
     clip = clip.std.RemoveFrameProps(OWN_PROPS)
     if file.orientation != UPRIGHT:
         clip = oriented(clip, file.orientation)
@@ -114,10 +190,12 @@ OWN_PROPS = ["_SARNum", "_SARDen", "_AbsoluteTime", "Rotation", "Flip", "FlipVer
 """What filters disagree about, or what holds no longer."""
 
 
-def only(clip: vs.VideoNode, shown: list[bool]) -> vs.VideoNode:
-    """Return the frames that are shown."""
-    runs = [(show, [n for n, _ in run]) for show, run in groupby(enumerate(shown), key=lambda item: item[1])]
-    parts = [clip[run[0] : run[-1] + 1] for show, run in runs if show]
+def only(clip: vs.VideoNode, kept: list[int]) -> vs.VideoNode:
+    """Return the frames of these numbers, which ascend."""
+    if kept == list(range(clip.num_frames)):
+        return clip
+    cuts = [0, *(n for n, (a, b) in enumerate(pairwise(kept), 1) if b != a + 1), len(kept)]
+    parts = [clip[kept[a] : kept[b - 1] + 1] for a, b in pairwise(cuts)]
     return parts[0] if len(parts) == 1 else vs.core.std.Splice(parts)
 
 
@@ -126,91 +204,34 @@ CHROMA: dict[int, tuple[float, float]] = {0: (0, 0.5), 1: (0.5, 0.5), 2: (0, 0),
 
 
 def oriented(clip: vs.VideoNode, orientation: Orientation) -> vs.VideoNode:
-    """Turn and mirror a clip, and its chroma location with it."""
+    """Turn and mirror a clip, its chroma location and its transparency with it."""
+    first = clip.get_frame(0).props
+    if "_Alpha" in first:
+        alpha = _turned(clip.std.PropToClip("_Alpha"), orientation)
+        turned = _placed(_turned(clip, orientation), first.get("_ChromaLocation", -1), orientation)
+        return turned.std.ClipToProp(alpha, "_Alpha")
+    return _placed(_turned(clip, orientation), first.get("_ChromaLocation", -1), orientation)
+
+
+def _turned(clip: vs.VideoNode, orientation: Orientation) -> vs.VideoNode:
     a, b, c, d = orientation
-    x, y = location = CHROMA.get(clip.get_frame(0).props.get("_ChromaLocation", -1), (0.5, 0.5))
     if a == 0:
-        clip, (x, y) = clip.std.Transpose(), (y, x)
+        clip = clip.std.Transpose()
     if a + c < 0:
-        clip, x = clip.std.FlipHorizontal(), 1 - x
-    if b + d < 0:
-        clip, y = clip.std.FlipVertical(), 1 - y
-    if (x, y) != location:
-        # No number stands for samples at the right: the middle is next to it.
-        place = {at: number for number, at in CHROMA.items()}[min(x, 0.5), y]
-        clip = clip.std.SetFrameProps(_ChromaLocation=place)
-    return clip
+        clip = clip.std.FlipHorizontal()
+    return clip.std.FlipVertical() if b + d < 0 else clip
 
 
-def index_file(file: Container, ending: str) -> str:
-    """Return where a file's index goes: in the user's cache directory, under a name that no other content has."""
-    stat = file.path.stat()
-    content = f"{file.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return str(cache_dir() / f"{file.path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.{ending}")
-
-
-def cache_dir() -> Path:
-    """Return the directory of the indexes: `$VS_SLOMO_HOME/indexes`, else the platform's place for caches.
-
-    Where it cannot be made, it is a temporary one.
-    """
-    from platformdirs import user_cache_dir
-
-    home = os.environ.get("VS_SLOMO_HOME") or user_cache_dir("vs_slomo", appauthor=False)
-    path = Path(home) / "indexes"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir())
-    return path
-
-
-def plugin(namespace: str) -> Any:
-    """Return a plugin of the host. Raises Missing."""
-    if namespace == "ffms2" and not hasattr(vs.core, namespace):
-        for path in Path("/").glob(FFMS2_PLUGIN):
-            try:
-                vs.core.std.LoadPlugin(str(path))
-            except vs.Error as error:  # Debian 12's is too old for the host
-                log.debug("%s: %s", path, error)
-    if not hasattr(vs.core, namespace):
-        raise Missing
-    return getattr(vs.core, namespace)
-
-
-def open_ffms2(file: Container) -> vs.VideoNode:
-    """Open with the ffms2 plugin."""
-    return plugin("ffms2").Source(str(file.path), track=file.video, cachefile=index_file(file, "ffindex"))
-
-
-def open_bs(file: Container) -> vs.VideoNode:
-    """Open with BestSource; since R20 it turns the picture itself unless it is told not to."""
-    function = plugin("bs").VideoSource
-    options = {"apply_rotation": False} if "apply_rotation" in function.signature else {}
-    return function(str(file.path), track=file.video, cachepath=str(cache_dir()), **options)
-
-
-def open_lsmas(file: Container) -> vs.VideoNode:
-    """Open with L-SMASH, coded frames only (no repeated fields), as with the others."""
-    return plugin("lsmas").LWLibavSource(
-        str(file.path), stream_index=file.video, cachefile=index_file(file, "lwi"), repeat=False
-    )
-
-
-def open_pyffms2(file: Container) -> vs.VideoNode:
-    """Open with the ffms2 bindings, for machines whose libffms2 is no plugin for this host."""
-    try:
-        from .pyffms2 import open_file
-    except (ImportError, OSError):
-        raise Missing from None
-    return open_file(file.path, file.video, index_file(file, "pyffindex"))
-
-
-FILTERS: dict[str, Callable[[Container], vs.VideoNode]] = {
-    "ffms2": open_ffms2,
-    "bs": open_bs,
-    "lsmas": open_lsmas,
-    "pyffms2": open_pyffms2,
-}
-"""In the order in which they are tried."""
-BROUGHT_BY = {"bs": " (extra: cli)", "lsmas": " (extra: cli)", "pyffms2": " (extra: ffms2)"}
+def _placed(clip: vs.VideoNode, location: object, orientation: Orientation) -> vs.VideoNode:
+    """Return a turned clip with the chroma location that it has now."""
+    a, b, c, d = orientation
+    x, y = before = CHROMA.get(location if isinstance(location, int) else -1, (0.5, 0.5))
+    if a == 0:
+        x, y = y, x
+    x = 1 - x if a + c < 0 else x
+    y = 1 - y if b + d < 0 else y
+    if (x, y) == before:
+        return clip
+    # No number stands for samples at the right: the middle is next to it.
+    place = {at: number for number, at in CHROMA.items()}[min(x, 0.5), y]
+    return clip.std.SetFrameProps(_ChromaLocation=place)

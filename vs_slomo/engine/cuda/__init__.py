@@ -1,4 +1,4 @@
-"""What makes the networks fast on CUDA. Nothing here is imported, or needs CUDA, before an engine runs there."""
+"""What makes the networks fast on CUDA. It can be imported without CUDA, which is needed only when it runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vs_slomo.model.unet import UNet
 log = logging.getLogger("vs_slomo")
 
 CORES = 8
-"""Tensor cores read channels in groups of so many."""
+"""Tensor cores read channels in groups of this size."""
 
 
 class Padded(nn.Module):
-    """A U-Net whose numbers of input and output channels are filled up to a multiple of 8. Changes the net."""
+    """A U-Net with input and output channels padded to multiples of 8. It changes the given net."""
 
     def __init__(self, net: UNet) -> None:
         super().__init__()
@@ -32,15 +32,15 @@ class Padded(nn.Module):
             net.conv3.bias = nn.Parameter(F.pad(net.conv3.bias, (0, more_out)), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run it, as the net was before: (B, inputs, H, W) to (B, outputs, H, W)."""
+        """Run it like the net before: (B, inputs, H, W) to (B, outputs, H, W)."""
         x = F.pad(x, (0, 0, 0, 0, 0, -self.inputs % CORES)).contiguous(memory_format=torch.channels_last)
         return self.net(x)[:, : self.outputs]  # type: ignore[no-any-return]
 
 
 class Graphed(nn.Module):
-    """A network that is recorded as a CUDA graph for each size and stream, so that its kernels follow without a gap.
+    """A network, recorded as a CUDA graph for each input size and stream, so that its kernels run without gaps.
 
-    Two recordings must not share their memory, since streams run side by side.
+    Each recording has memory of its own, since streams run side by side.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -60,9 +60,9 @@ class Graphed(nn.Module):
         return run(x)
 
     def record(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the recording for such an input; where recording fails, the network itself."""
+        """Return the recording for inputs like x; where recording fails, the network itself."""
         if not self.recorded:
-            log.warning("preparing a network for %s: this takes longer once, for each size", x.device)
+            log.warning("preparing a network for %s: the first frame of each size takes longer", x.device)
         given = x.clone()
         for _ in range(3):  # cuDNN chooses its algorithms, and allocates
             self.net(given)
@@ -72,7 +72,7 @@ class Graphed(nn.Module):
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 out = self.net(given)
         except RuntimeError as error:
-            log.warning("CUDA graphs do not work here (%s): going on without", error)
+            log.warning("CUDA graphs do not work here (%s): going on without them", error)
             return self.net
 
         def run(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Kernels for CUDA; `kernels` has their twins for every other device. Needs Triton."""
+"""Kernels for CUDA, in Triton; `engine.render` has the same for every other device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import triton.language as tl
 
 @triton.jit
 def _bilinear(ptr, x, y, height, width, mask):
-    """Sample a (height, width) plane at positions clamped to its edges, float32."""
+    """Sample a (height, width) plane at positions that are clamped to its edges; float32."""
     x = tl.minimum(tl.maximum(x, 0.0), width - 1.0)
     y = tl.minimum(tl.maximum(y, 0.0), height - 1.0)
     left, top = tl.floor(x), tl.floor(y)
@@ -43,7 +43,7 @@ def render_kernel(
     INTEGER: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """One block of a row: the fields enlarged, both planes sampled, mixed, rounded."""
+    """Make one block of a row: enlarge the fields, sample both planes, mix them, round."""
     column = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     row = tl.program_id(1)
     mask = column < width

@@ -1,0 +1,53 @@
+"""The progress bar of all commands, on stderr."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Bar:
+    """Frames or megabytes done, rate and time left; where stderr is no terminal, one line at the end.
+
+    What is logged meanwhile appears above it.
+    """
+
+    def __init__(self, unit: str = "frames") -> None:
+        self.unit = unit
+        self.progress: Progress | None = None
+        self.began, self.first = 0.0, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show that `done` of `total` frames or bytes are done; a total of None is not known."""
+        if self.progress is None:
+            self.began, self.first = time.monotonic(), done  # what came before took an unknown time
+            self.progress = shown()
+            self.progress.add_task("", total=total, text="")
+        rate = (done - self.first) / max(time.monotonic() - self.began, 1e-3)
+        if self.unit == "frames":
+            text = f"{done}/{total} frames, {rate:.1f} fps"
+        else:
+            of = f" of {total / 1e6:.1f}" if total else ""
+            text = f"{done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s"
+        self.progress.update(self.progress.task_ids[0], completed=done, text=text)
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def shown() -> Progress:
+    """Return a bar that is shown."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn()
+    progress = Progress(*columns, console=Console(stderr=True), redirect_stdout=False)
+    progress.start()
+    return progress

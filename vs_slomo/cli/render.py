@@ -1,0 +1,97 @@
+"""`vs-slomo render`: a video file from a video file."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from .flags import ENCODING, Flags, Interpolation, Rate, SpeedCurve, reader
+from .graph import Input, Part, graph_options
+from .progress import Bar
+
+OVERWRITE = Parameter(
+    name=("--overwrite", "-y"), negative=(), show_default=False, help="Replace an output file that is there"
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Encoding(Flags):
+    """How the output is encoded."""
+
+    crf: Annotated[
+        float | None,
+        Parameter(group=ENCODING, metavar="X", help="Quality, lower is better (default: 18 with x264 and x265)"),
+    ] = None
+    preset: Annotated[
+        str | None, Parameter(group=ENCODING, metavar="NAME", help="The encoder's speed, such as slow")
+    ] = None
+    options: Annotated[
+        list[str],
+        Parameter(
+            name="--ffmpeg-options",
+            group=ENCODING,
+            metavar="TEXT",
+            converter=reader(shlex.split, "options as in a shell, with their quotes closed"),
+            allow_leading_hyphen=True,
+            n_tokens=1,
+            negative=(),
+            show_default=False,
+            help='Further options for ffmpeg in one argument, such as "-tune film"',
+        ),
+    ] = field(default_factory=list)
+    audio: Annotated[
+        Literal["copy", "stretch", "drop"] | None,
+        Parameter(
+            group=ENCODING,
+            help="Copy the sound, stretch it as far as the picture, or drop it (default: copy, in slow motion stretch)",
+        ),
+    ] = None
+    tracks: Annotated[
+        str | None,
+        Parameter(
+            group=ENCODING,
+            metavar="A,B",
+            help="What to keep besides the picture: all (default), none, or some of audio, subtitles, chapters, "
+            "attachments, cover, tags",
+        ),
+    ] = None
+    subtitles: Annotated[bool | None, Parameter(group=ENCODING, help="Keep the subtitles (default: yes)")] = None
+    audio_track: Annotated[
+        str | None,
+        Parameter(
+            group=ENCODING,
+            metavar="N",
+            help="Which sound tracks to keep, by number from 1 or by language: 2, deu, or 1,eng (default: all)",
+        ),
+    ] = None
+    overwrite: Annotated[bool, OVERWRITE, Parameter(group=ENCODING)] = False
+
+
+def render(
+    input: Input,  # noqa: A002  # what the help calls it
+    /,
+    *,
+    output: Annotated[
+        str,
+        Parameter(name=("--output", "-o"), metavar="FILE", help="The file to write; its ending is the container"),
+    ],
+    rate: Rate | None = None,
+    interpolation: Interpolation | None = None,
+    part: Part | None = None,
+    curve: SpeedCurve | None = None,
+    encoding: Encoding | None = None,
+) -> None:
+    """Make a slow-motion or high-frame-rate video file.
+
+    vs-slomo render input.mp4 -o smooth.mp4 --fps 60
+    vs-slomo render input.mp4 -o slow.mp4 --multi 4 --slow-motion --range 10s:20s
+    """
+    from vs_slomo.video.render import render as render_file
+
+    told = graph_options(part or Part(), rate or Rate(), interpolation or Interpolation(), curve or SpeedCurve())
+    with Bar() as bar:
+        render_file(input, output, **(encoding or Encoding()).given(), progress=bar, **told)

@@ -1,0 +1,56 @@
+"""Which frame of a clip stands where in another: frames picked by a pattern, clips shifted in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import vapoursynth as vs
+
+from vs_slomo.timing.positions import Times
+
+LONGEST, CHUNK = 4000, 500
+"""The most offsets in a period of SelectEvery, and in a piece of a longer one: its search for duplicates takes
+quadratic time."""
+
+
+def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) -> vs.VideoNode:
+    """Return `length` frames: of every `cycle` frames those at `offsets`. Past the clip's end its last frame repeats.
+
+    Short patterns are not listed frame by frame, since a player's clip may have no known end.
+    """
+    periods = -(-length // len(offsets))
+    repeats = periods if len(offsets) > LONGEST else 1
+    if cycle * repeats == 1:  # SelectEvery refuses it
+        repeats = 2
+    if repeats > 1:
+        offsets = [cycle * i + offset for i in range(repeats) for offset in offsets]
+        cycle, periods = cycle * repeats, -(-periods // repeats)
+    missing = periods * cycle - clip.num_frames
+    if missing > 0:
+        clip = clip + clip[-1].std.Loop(missing)
+    if len(offsets) <= LONGEST:
+        return clip.std.SelectEvery(cycle, offsets, modify_duration=False)[:length]
+    pieces = (offsets[i : i + CHUNK] for i in range(0, length, CHUNK))
+    return vs.core.std.Splice([clip.std.SelectEvery(clip.num_frames, p, modify_duration=False) for p in pieces])[
+        :length
+    ]
+
+
+def per_output_frame(clip: vs.VideoNode, times: Times) -> vs.VideoNode:
+    """Return, for each output frame, the clip's frame k that `times` gives for it."""
+    cycle, period = times.period
+    return select(clip, cycle, [times.at(n)[0] for n in range(period)], times.length)
+
+
+def shifted(clip: vs.VideoNode, offset: int) -> vs.VideoNode:
+    """Return the clip whose frame k is frame k + offset of the given one. The first and the last frame repeat."""
+    last = clip.num_frames - 1
+    offset = max(-last, min(offset, last))
+    if offset > 0:
+        return clip[offset:] + clip[-1].std.Loop(offset)
+    return clip[0].std.Loop(-offset) + clip[:offset] if offset < 0 else clip
+
+
+def next_frames(clip: vs.VideoNode) -> vs.VideoNode:
+    """Return the clip whose frame k is frame k + 1 of the given one. The last frame repeats."""
+    return shifted(clip, 1)

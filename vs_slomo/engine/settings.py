@@ -1,0 +1,124 @@
+"""What makes an engine: its settings, their checks, and the limits that it keeps to. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from vs_slomo.errors import ArgumentError
+from vs_slomo.model.flow import FLOWS, FlowName, FlowStage
+from vs_slomo.weights import SCALES
+
+from .tiles import SMALLEST
+
+Precision = Literal["fp32", "fp16", "bf16"]
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+AUTO_PIXELS = 1 << 20
+"""The most pixels that the networks see with `scale="auto"`."""
+PAIR_BYTES = 256 << 20
+"""For the flows of the pairs that a stream keeps."""
+FRAME_BYTES = 128 << 20
+"""For the frames that are kept from one pair to the next."""
+CPU_BYTES = 2 << 30
+"""For the networks on the CPU; on another device they may use what is free there."""
+TRIM_BYTES = 128 << 20
+"""The networks' input from one call of `engine.trim` to the next."""
+ACTIVATIONS_PER_PIXEL = 10
+"""Peak number of activations per pixel, divided by the network's width (measured)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What makes an engine: checked, but nothing is loaded yet.
+
+    model: the model's file. device: as PyTorch names it. precision: of the networks. scale: the networks' resolution,
+    as a part of the picture's. flow: a name in `model.flow.FLOWS`. tile: the longest side of a tile, in pixels of the
+    picture; None is as much as memory holds.
+    """
+
+    model: Path
+    device: str
+    precision: Precision
+    scale: float
+    flow: FlowName
+    tile: int | None = None
+
+    @property
+    def half(self) -> bool:
+        """Whether the networks' input may come in half precision."""
+        return self.precision == "fp16"
+
+    @property
+    def stage(self) -> FlowStage:
+        """The flow stage."""
+        return FLOWS[self.flow]
+
+
+def check_device(device: str | None) -> str:
+    """Return the device's name; None is cuda, xpu or mps where there is one, else cpu. Raises ArgumentError.
+
+    It only asks whether there is one: nothing is allocated on it.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    here = [name for name, there in present.items() if there]
+    if device is None:
+        return here[0]
+    try:
+        parsed = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ArgumentError("device", device, f"None or one of {', '.join(here)}") from None
+    count = torch.cuda.device_count() if parsed.type == "cuda" else 1
+    if parsed.type not in here or (parsed.index or 0) >= count:
+        raise ArgumentError("device", device, f"None or, on this machine, one of {', '.join(here)}")
+    return str(device)
+
+
+def check_precision(precision: str | None, device: str) -> Precision:
+    """Return the precision; None is half where the device is fast at it. Raises ArgumentError."""
+    if precision is None:
+        return "fp16" if device.partition(":")[0] in ("cuda", "xpu") else "fp32"
+    if precision not in get_args(Precision):
+        raise ArgumentError("precision", precision, f"None or one of {', '.join(DTYPES)}")
+    return precision  # type: ignore[return-value]  # mypy does not narrow a str by a dict's keys
+
+
+def check_scale(scale: float | str | None, native: float, size: tuple[int, int] = (0, 0)) -> float:
+    """Return the networks' resolution as a part of the picture's; None is the model's own. Raises ArgumentError.
+
+    size: the picture's width and height. "auto" halves the model's own until the networks see at most 2^20 pixels:
+    1280x720 at 1, 1920x1080 at 1/2, 3840x2160 at 1/4 where the model's own is 1.
+    """
+    if scale is None or scale == "auto":
+        width, height = size
+        while scale == "auto" and native > SCALES[-1] and width * height * native**2 > AUTO_PIXELS:
+            native /= 2
+        return native
+    if isinstance(scale, bool) or scale not in SCALES:
+        raise ArgumentError("scale", scale, f'None, "auto" or one of {", ".join(map(str, SCALES))}')
+    return float(scale)
+
+
+def check_tile(tile: int | None) -> int | None:
+    """Return the longest side of a tile in pixels of the picture; None is what memory holds. Raises ArgumentError."""
+    if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or tile < SMALLEST):
+        raise ArgumentError("tile", tile, f"None or an integer of at least {SMALLEST}")
+    return tile
+
+
+def check_flow(flow: str | None, native: FlowName) -> FlowName:
+    """Return the flow stage's name; None is what the model's file says. Raises ArgumentError."""
+    if flow is None:
+        return native
+    for name in FLOWS:
+        if name == flow:
+            return name
+    raise ArgumentError("flow", flow, f"None or one of {', '.join(FLOWS)}")

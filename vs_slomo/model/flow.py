@@ -1,0 +1,104 @@
+"""Where the flow between two frames comes from: one class for each flow stage, and their registry `FLOWS`.
+
+A new flow stage is a class here and a line in `FLOWS`. This module does not load torch before a stage runs, so that
+the names of all stages are cheap to ask for.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from .superslomo import SuperSloMo
+    from .warp import Flows
+
+
+class Seen(NamedTuple):
+    """What a flow stage sees of two frames.
+
+    i0, i1: the networks' input, (1, 3, h, w) RGB in [0, 1], on the networks' device and in their precision. gray: both
+    frames' luma at full size, without padding, (H, W) uint8; only for a stage with `needs_gray`. scale: the networks'
+    resolution, as a part of the picture's.
+    """
+
+    i0: Tensor
+    i1: Tensor
+    gray: tuple[np.ndarray, np.ndarray] | None
+    scale: float
+
+
+class Found(NamedTuple):
+    """What a flow stage finds: (F01, F10), each (1, 2, h, w) float32.
+
+    flows: at the networks' resolution, in its pixels. finer: the same at the picture's resolution and in its pixels,
+    padded as the networks' input is; None where the stage works at the networks' resolution.
+    """
+
+    flows: Flows
+    finer: Flows | None = None
+
+
+class FlowStage(ABC):
+    """A way to find the flow between two frames."""
+
+    needs_gray = False
+    """Whether it must be fed both frames' luma at full size."""
+    uses_network = False
+    """Whether it runs the model's own flow network."""
+
+    @abstractmethod
+    def ratio(self, scale: float) -> float:
+        """Return the resolution of the finest flow found, as a part of the picture's. scale: the networks'."""
+
+    @abstractmethod
+    def find(self, seen: Seen, model: SuperSloMo) -> Found:
+        """Find the flow from each frame to the other."""
+
+
+class Network(FlowStage):
+    """The paper's flow computation network."""
+
+    uses_network = True
+
+    def ratio(self, scale: float) -> float:
+        """Return the networks' own resolution."""
+        return scale
+
+    def find(self, seen: Seen, model: SuperSloMo) -> Found:
+        """Run the network."""
+        return Found(model.flow(seen.i0, seen.i1))
+
+
+class Classical(FlowStage):
+    """DIS (Kroeger et al., ECCV 2016) by OpenCV, on the CPU, at the picture's resolution."""
+
+    needs_gray = True
+
+    def ratio(self, scale: float) -> float:  # noqa: ARG002  # a stage may use it
+        """Return the picture's resolution."""
+        return 1.0
+
+    def find(self, seen: Seen, model: SuperSloMo) -> Found:  # noqa: ARG002  # a stage may use it
+        """Find the flow at full size, and shrink it for the interpolation network."""
+        from .dis import dis_flow
+        from .warp import padded_to, resize_field
+
+        if seen.gray is None:
+            raise TypeError("this flow stage needs both frames in gray")
+        gray0, gray1 = seen.gray
+        height, width = (round(n / seen.scale) for n in seen.i0.shape[-2:])
+        f01, f10 = (
+            padded_to(dis_flow(a, b).to(seen.i0.device), height, width) for a, b in ((gray0, gray1), (gray1, gray0))
+        )
+        small01, small10 = (resize_field(f, seen.scale, seen.scale) * seen.scale for f in (f01, f10))
+        return Found((small01, small10), (f01, f10))
+
+
+FlowName = Literal["unet", "dis"]
+FLOWS: dict[FlowName, FlowStage] = {"unet": Network(), "dis": Classical()}
+"""Every flow stage by its name; the first is for model files that name none."""
+DEFAULT: FlowName = next(iter(FLOWS))

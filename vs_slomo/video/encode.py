@@ -1,0 +1,280 @@
+"""A clip into a file with ffmpeg, and what goes with it.
+
+Before the first frame is made, a rehearsal: the same ffmpeg command with one blank frame and a moment of sound. It
+shows within a blink whether codec, options, tracks and container go together.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import vapoursynth as vs
+
+from vs_slomo import outputs
+from vs_slomo.errors import ArgumentError, RenderError
+
+from .clock import NUMBERED, numbered
+from .contents import Stream
+from .encoders import (
+    WORTH_A_MENTION,
+    check_kind,
+    container_flags,
+    container_of,
+    encoder_name,
+    encoder_row,
+    quality,
+    usual_codec,
+)
+from .feed import Alpha, Progress, feed, is_opaque
+from .ffmpeg import run
+from .pixels import (
+    Pixels,
+    choose,
+    colour_arguments,
+    even,
+    grown,
+    hdr_arguments,
+    picture_filters,
+    raw_input,
+)
+from .report import check_whole, report
+from .stops import Stops, stops
+from .tracks import Plan, Track, Tracks, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
+
+log = logging.getLogger("vs_slomo")
+
+REHEARSED = 0.1
+"""Seconds of the other tracks that are tried."""
+
+
+def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Return the path if a file can be written there. Raises ArgumentError."""
+    if not isinstance(output, str | os.PathLike) or not str(output):
+        raise ArgumentError("output", output, "the name of a file")
+    output = Path(output)
+    if output.parent.is_dir() and (output.is_dir() or not output.suffix):
+        raise ArgumentError(
+            "output", str(output), "a file with an ending that says its container, such as .mp4 or .mkv"
+        )
+    if is_sequence(output):
+        if not output.parent.is_dir():
+            raise ArgumentError("output", str(output), f"a file in a folder that exists, {output.parent} does not")
+        if not overwrite and (there := numbered(output)):
+            allowed = f"numbers that are not there yet, {output.name % min(there)} is, or overwrite (--overwrite)"
+            raise ArgumentError("output", str(output), allowed)
+        return output
+    if container_of(output).pattern:
+        allowed = f"a name with a place for numbers, such as {output.stem}%05d{output.suffix}"
+        raise ArgumentError("output", str(output), allowed)
+    outputs.check_output(output, overwrite=overwrite)
+    return output
+
+
+def is_sequence(output: Path) -> bool:
+    """Return whether an output is numbered pictures."""
+    return container_of(output).pattern and bool(NUMBERED.search(output.name)) and output.name.count("%") == 1
+
+
+def check_container(output: Path, options: Sequence[str]) -> None:
+    """Raise ArgumentError where ffmpeg knows no container by the output's ending, nor is told one by an option."""
+    check_kind(output, options)
+    if "-f" in options:
+        return
+    nothing = ["-f", "rawvideo", "-video_size", "16x16", "-framerate", "1", "-i", os.devnull, "-c", "copy"]
+    with tempfile.TemporaryDirectory() as folder:
+        said = run([*nothing, str(Path(folder) / f"x{output.suffix}")]).stderr.decode(errors="replace")
+    if "choose an output format" in said or "find a suitable output format" in said:
+        known = f"{', '.join(WORTH_A_MENTION)} or another that ffmpeg knows"
+        raise ArgumentError("output", str(output), f"a file with an ending that says its container: {known}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A clip as it is encoded. before, behind: ffmpeg's arguments before the input of frames, and before the output."""
+
+    clip: vs.VideoNode
+    pixels: Pixels
+    alpha: Alpha
+    before: list[str]
+    behind: list[str]
+
+    def input(self, lead: Fraction = Fraction(0)) -> list[str]:
+        """Return ffmpeg's arguments for the frames, which begin `lead` seconds late."""
+        late = ["-itsoffset", f"{float(lead):.6f}"] if lead else []
+        raw = raw_input(self.clip, self.pixels.raw)
+        return ["-copyts", *self.before, *late, *raw]
+
+
+def encode(
+    clip: vs.VideoNode,
+    output: str | os.PathLike[str],
+    *,
+    codec: str | None = None,
+    crf: float | None = None,
+    preset: str | None = None,
+    options: Sequence[str] = (),
+    tracks: Tracks | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Encode a clip with ffmpeg, and return the file's path.
+
+    The clip needs a rate; it is converted to what the encoder takes: RGB becomes YUV 4:2:0 (not in GIF, PNG, FFV1 and
+    their like), float becomes 10 bit if the encoder has it, what has too many bits is dithered, an odd size grows by a
+    column or row where the format needs that. Transparency is kept where codec and container take it. Colours (matrix,
+    transfer, primaries, range, chroma location), sample aspect ratio and HDR10 metadata are those of its first frame.
+
+    output: its ending chooses the container; "frames/%05d.png" writes numbered pictures. An existing file is an error
+        unless `overwrite`.
+    codec: "x264", "x265", "av1" (SVT-AV1), "vp9", "prores", or any encoder of the ffmpeg at hand; None is what the
+        container is usually filled with.
+    crf: the quality, by the option that the encoder knows; preset: its speed. None is a crf of 18 with x264 and x265,
+        and else the encoder's default.
+    options: further output options for ffmpeg. tracks: what goes with the picture.
+
+    Raises ArgumentError and RenderError. The file is written under a name of its own and renamed when it is whole.
+    """
+    output = check_output(output, overwrite=overwrite)
+    if clip.fps == 0:
+        raise ArgumentError("clip", "no frame rate", "a clip with a rate (std.AssumeFPS)")
+    check_container(output, options)
+    began = time.monotonic()
+    highest = container_of(output).highest
+    if highest and clip.fps > highest:
+        log.warning("%s: most players show at most %d frames a second of this kind", output.name, highest)
+    picture = prepare(clip, output, codec=codec or usual_codec(output), crf=crf, preset=preset)
+    sequence = is_sequence(output)
+    opened = outputs.new_sequence if sequence else outputs.new_file
+    found = None
+    with stops() as stopped:
+        try:
+            with opened(output, overwrite=overwrite) as part:
+                plan, complete = _run(picture, part, output, tracks, [*options], stopped, progress)
+                if complete and not sequence:
+                    found = check_whole(part, clip.num_frames, output, counted=not options)
+        except OSError as error:
+            raise RenderError(f"{output.name} cannot be written: {error.strerror or error}") from error
+        report(output, picture.clip, picture.alpha, plan, found, time.monotonic() - began)
+    return output
+
+
+def prepare(clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, preset: str | None) -> Picture:
+    """Return a clip as it is encoded. Raises ArgumentError."""
+    name = encoder_name(codec)
+    first = clip.get_frame(0)
+    has_alpha = isinstance(first.props.get("_Alpha"), vs.VideoFrame)
+    wanted = has_alpha and container_of(output).alpha and encoder_row(name).alpha
+    pixels, conversion = choose(clip, codec, alpha=wanted)
+    alpha = Alpha(pixels.alpha)
+    if has_alpha and not pixels.alpha and not is_opaque(first.props["_Alpha"]):
+        alpha.told = True
+        takes = "x.mov with prores, x.webm with vp9, x.mkv with ffv1, %05d.png and .gif keep it"
+        log.warning("transparency is left out: %s does not keep it in %s (%s)", name, output.suffix, takes)
+    if any(more := even(clip, pixels, codec)):
+        said = "%dx%d grows by %d column and %d row, repeated: %s needs even sizes"
+        log.warning(said, clip.width, clip.height, *more, name)
+        clip = grown(clip, *more)
+    if conversion:
+        clip = clip.resize.Bicubic(**conversion)
+    props = clip.get_frame(0).props
+    family = pixels.format.color_family
+    colours = colour_arguments(props, family)
+    behind = [
+        *("-c:v:0", name, "-pix_fmt:v:0", pixels.name, *quality(name, crf, preset), *encoder_row(name).flags),
+        *(*colours, *picture_filters(name, props), *hdr_arguments(name, props)),
+        *(*container_flags(output, name), "-fps_mode", "passthrough"),
+    ]
+    return Picture(clip=clip, pixels=pixels, alpha=alpha, before=colours, behind=behind)
+
+
+def _run(
+    picture: Picture,
+    part: Path,
+    output: Path,
+    tracks: Tracks | None,
+    options: list[str],
+    stopped: Stops,
+    progress: Progress | None,
+) -> tuple[Plan | None, bool]:
+    """Rehearse, then encode into `part`; return what went along, and whether ffmpeg took all frames."""
+    blank = picture.clip.std.BlankClip(length=1)
+    end = [*picture.behind, *options, str(part.absolute())]
+    feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)
+    if tracks is None:
+        return None, feed([*picture.input(), "-map", "0:v", *end], picture.clip, stopped, picture.alpha, progress)
+    lasts = picture.clip.num_frames / picture.clip.fps
+    plan = make_plan(tracks, output, picture.clip.fps)
+    with tempfile.TemporaryDirectory(dir=companion_folder(plan, output)) as name:
+        folder = Path(name)
+        write_inputs(plan, folder)
+        stopped.check()
+
+        def go(clip: vs.VideoNode, plan: Plan, *, seconds: float | None = None, shown: Progress | None = None) -> bool:
+            given = [*picture.input(plan.lead), *input_arguments(plan, folder, seconds=seconds)]
+            made = ["-map", "0:v", *output_arguments(plan, folder, lasts)]
+            return feed([*given, *made, *end], clip, stopped, picture.alpha, shown)
+
+        try:
+            go(blank, plan, seconds=REHEARSED)
+        except RenderError as error:
+            _mend(plan, folder, lambda: go(blank, plan, seconds=REHEARSED), error)
+            go(blank, plan, seconds=REHEARSED)
+        return plan, go(picture.clip, plan, shown=progress)
+
+
+def _mend(plan: Plan, folder: Path, attempt: Callable[[], object], error: RenderError) -> None:
+    """Find the tracks that do not go into the container: encode them, else leave them out. Changes the plan.
+
+    Raises the error itself where each goes alone.
+    """
+    kept, attached, covers = plan.kept, plan.attached, plan.covers
+
+    def alone(**only: list[Any]) -> None:
+        plan.kept, plan.attached, plan.covers = (only.get(name, []) for name in ("kept", "attached", "covers"))
+
+    good_tracks, good_attached, good_covers = list[Track](), list[Stream](), list[Stream]()
+    for track in kept:
+        alone(kept=[track])
+        good_tracks += [track] if goes(plan, track, folder, attempt) else []
+    for stream in attached:
+        alone(attached=[stream])
+        good_attached += [stream] if goes(plan, stream, folder, attempt) else []
+    for stream in covers:
+        alone(covers=[stream])
+        good_covers += [stream] if goes(plan, stream, folder, attempt) else []
+    changed = any(track.changed for track in kept)
+    if (good_tracks, good_attached, good_covers) == (kept, attached, covers) and not changed:
+        raise error
+    plan.kept, plan.attached, plan.covers = good_tracks, good_attached, good_covers
+    write_inputs(plan, folder)
+
+
+def goes(plan: Plan, item: Track | Stream, folder: Path, attempt: Callable[[], object]) -> bool:
+    """Return whether a track that stands alone in the plan goes into the container, encoded if need be."""
+    codecs, stream = [""], item if isinstance(item, Stream) else item.stream
+    if isinstance(item, Track):
+        again = plan.target.sound if stream.kind == "audio" else plan.target.text
+        codecs = [*dict.fromkeys(filter(None, (item.codec, again)))]
+    write_inputs(plan, folder)
+    why = ""
+    for codec in codecs:
+        if isinstance(item, Track) and codec != item.codec:
+            item.codec, item.changed = codec, True
+        try:
+            attempt()
+        except RenderError as failed:
+            why = str(failed).removeprefix("ffmpeg failed: ")
+            continue
+        if isinstance(item, Track) and item.changed:
+            log.warning("%s: %s does not take it as it is; encoded with %s", stream.name, plan.ending, codec)
+        return True
+    plan.leave(stream.name, why)
+    return False

@@ -1,0 +1,132 @@
+"""Which of a source filter's frames belong to which of the file's times."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .probe import Container
+
+log = logging.getLogger("vs_slomo")
+
+USELESS = 0.2
+"""Where more of the frames than this share another one's time, the file has no times."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """kept: the filter's frames that are shown. file: with their times. repaired: what was done, or nothing."""
+
+    kept: list[int]
+    file: Container
+    repaired: str = ""
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The times that a source filter gives its frames, in units of `base` seconds, as the file has them."""
+
+    ticks: Sequence[int]
+    base: Fraction
+
+
+def match(file: Container, count: int, stamps: Stamps | None, name: str) -> Matched:
+    """Give each of a filter's `count` frames its time.
+
+    By the filter's own times where it tells them; else by the number of frames. Where neither fits, frames are spread
+    evenly over the film's time, so that it keeps its length. Of frames with one time the last is shown.
+    """
+    kept, times, notes = list(range(count)), None, list[str]()
+    if stamps is not None and len(stamps.ticks) == count:
+        found = _by_time(file, stamps)
+        if found is not None:
+            kept, times = found
+            notes += _losses(file, len(times), name)
+    if times is None and count == len(file.times):
+        times = file.times
+    if times is None and count == len(file.shown):
+        kept, times = np.flatnonzero(file.shown).tolist(), file.times
+    if times is None:
+        lost = count - len(file.times)
+        said = (
+            f"drops {-lost} of {len(file.times)} frames" if lost < 0 else f"gives {count} frames for {len(file.times)}"
+        )
+        notes.append(f"{name} {said}; which ones is not known, so that all are spread evenly over the same time")
+        ends = int(file.times[0]), int(file.times[-1])
+        times = np.round(np.linspace(*ends, count)).astype(np.int64)
+    keep, times, note = _apart(times, file)
+    kept = [kept[n] for n in keep]
+    notes += [note] if note else []
+    return Matched(kept, replace(file, times=times), "; ".join(notes))
+
+
+def _by_time(file: Container, stamps: Stamps) -> tuple[list[int], NDArray[np.int64]] | None:
+    """Return the shown frames and their times; None where the filter's times are not the file's."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for number, time in enumerate(file.pts.tolist()):
+        places[time].append(number)
+    scale = stamps.base / file.time_base
+    ticks = [round(tick * scale) for tick in stamps.ticks]
+    found: list[int | None] = []
+    last = -1
+    for tick in ticks:
+        there = places.get(tick, [])
+        later = there[bisect_right(there, last) :]
+        # A hidden packet may have the time of the picture that it helps to make.
+        place = next((at for at in later if file.shown[at]), later[0] if later else None)
+        if place is not None:
+            last = place
+        found.append(place)
+    known = sum(place is not None for place in found)
+    if known < (0.9 if len(ticks) in (len(file.times), len(file.shown)) else 0.5) * len(ticks) or not known:
+        return None
+    step = max(1, int(np.median(np.diff(file.clock)))) if len(file.clock) > 1 else 1
+    kept, times = list[int](), list[int]()
+    for n, at_place in enumerate(found):
+        if at_place is not None:
+            if file.shown[at_place]:
+                kept.append(n)
+                times.append(int(file.clock[at_place]))
+        elif times and times[-1] + step < _next_time(file, found, n):
+            kept.append(n)  # a picture of no packet of its own: shown after the one before it
+            times.append(times[-1] + step)
+    return (kept, np.array(times, np.int64)) if times else None
+
+
+def _next_time(file: Container, found: Sequence[int | None], n: int) -> int:
+    """Return the time of the first frame from n on that is known."""
+    return next((int(file.clock[place]) for place in found[n:] if place is not None), int(file.clock[-1]) + (1 << 62))
+
+
+def _losses(file: Container, count: int, name: str) -> list[str]:
+    """Return what is said of frames that did not come, unless two packets make one."""
+    lost = len(file.times) - count
+    pairs = file.looks.paired or (lost > 4 and abs(len(file.times) - 2 * count) <= 2 + count // 20)
+    if lost <= 0 or pairs:
+        return []
+    return [f"{name} drops {lost} of {len(file.times)} frames; the others keep their times"]
+
+
+def _apart(times: NDArray[np.int64], file: Container) -> tuple[list[int], NDArray[np.int64], str]:
+    """Return the frames whose times grow: of those at one time the last; and what was done."""
+    if len(times) < 2:
+        return list(range(len(times))), times, ""
+    # From the end: a frame is kept if it is shown before all that follow it.
+    following = np.minimum.accumulate(times[::-1])[::-1]
+    keep = np.flatnonzero(np.append(times[:-1] < following[1:], values=True))
+    gone = len(times) - len(keep)
+    if not gone:
+        return keep.tolist(), times, ""
+    if gone > USELESS * len(times):
+        rate = file.announced if 1 <= file.announced <= 300 else 25
+        even = int(times[0]) + np.round(np.arange(len(times)) / (rate * float(file.time_base))).astype(np.int64)
+        return list(range(len(times))), even, f"the file has no usable times; its frames come at {rate:g} a second"
+    note = f"{gone} frame{'s' * (gone > 1)} at the time of another {'are' if gone > 1 else 'is'} left out"
+    return keep.tolist(), times[keep], note

@@ -1,0 +1,94 @@
+"""What was made: a look at the finished file before it gets its name, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import vapoursynth as vs
+
+from vs_slomo.errors import RenderError, SourceError
+
+from .clock import Input
+from .contents import Contents, read_contents
+from .encoders import container_of
+from .feed import Alpha
+from .metadata import kept_tags
+from .tracks import Plan
+
+log = logging.getLogger("vs_slomo")
+
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def check_whole(part: Path, frames: int, output: Path, *, counted: bool) -> Contents | None:
+    """Return what a finished file holds; None where that cannot be told. Raises RenderError where it is not whole.
+
+    counted: whether it must have that many frames; else it must have one.
+    """
+    if not part.stat().st_size:
+        raise RenderError(f"{output.name}: ffmpeg wrote nothing")
+    if not container_of(output).countable:
+        return None
+    try:
+        found = read_contents(Input(part.absolute(), str(part.absolute())))
+    except SourceError:  # PyAV is not there to look
+        return None
+    if found.failed or found.pictures is None:
+        if counted:
+            raise RenderError(f"{output.name}: the file that ffmpeg made cannot be read ({found.failed or 'no video'})")
+        return None
+    there = int(found.pictures.shown.sum())
+    if there < (frames if counted else 1):
+        raise RenderError(f"{output.name}: the file that ffmpeg made has {there} of {frames} frames; is the disk full?")
+    return found
+
+
+def report(
+    output: Path, clip: vs.VideoNode, alpha: Alpha, plan: Plan | None, found: Contents | None, seconds: float
+) -> None:
+    """Log what was made, what goes with it and what does not."""
+    if alpha.lost and not alpha.told:
+        log.warning("transparency is left out: some frames had it")
+    length = float(clip.num_frames / clip.fps)
+    size = f", {_size(output)}" if output.is_file() else ""
+    log.info(
+        "%s: %d frames of %dx%d, %.6g frames a second, %.3f s%s, made in %.1f s",
+        output, clip.num_frames, clip.width, clip.height, float(clip.fps), length, size, seconds,
+    )  # fmt: skip
+    if plan is None:
+        return
+    kept = [track.does for track in plan.kept]
+    kept += [f"attachment {stream.attached[0] or stream.index}" for stream in plan.attached]
+    kept += ["cover picture"] * bool(plan.covers)
+    if found is not None:
+        kept += [f"{len(found.chapters)} chapters"] * bool(found.chapters)
+        _compare(plan, found)
+    log.info("  kept: the picture%s", "".join(f"; {name}" for name in kept))
+    if plan.lead:
+        log.info("  the picture starts %.3f s after the sound, as in the source", float(plan.lead))
+    for what in plan.left:
+        log.info("  left out: %s", what)
+
+
+def _compare(plan: Plan, found: Contents) -> None:
+    """Note the tags and tracks that the container did not take after all."""
+    if "tags" in plan.tracks.kinds:
+        there = {key.lower() for key in found.tags}
+        gone = [key for key in kept_tags(plan.tracks.file.tags) if key.lower() not in there]
+        if gone:
+            plan.left.append(f"tags that {plan.ending} does not hold: {', '.join(gone)[:200]}")
+    for kind in ("audio", "subtitle"):
+        have = sum(stream.kind == kind for stream in found.streams)
+        want = sum(track.stream.kind == kind for track in plan.kept)
+        if have < want:
+            log.warning("%s: %d of %d %s tracks are in the file", plan.ending, have, want, kind)
+
+
+def _size(path: Path) -> str:
+    size = float(path.stat().st_size)
+    for unit in UNITS:
+        if size < 1000 or unit == UNITS[-1]:
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

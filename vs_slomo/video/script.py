@@ -1,0 +1,250 @@
+"""From a file to a clip: the graph that `render` encodes, and the script that makes the same."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import vapoursynth as vs
+
+from vs_slomo.errors import ArgumentError, FormatError, SourceError
+from vs_slomo.filters.retime import retime
+from vs_slomo.filters.slomo import slomo
+from vs_slomo.timing.curves import sampler
+from vs_slomo.timing.positions import parse_multi
+from vs_slomo.timing.timecodes import Timecodes
+from vs_slomo.weights.files import installed
+
+from .pixels import choose, even, grown
+from .probe import Container, probe
+from .source import check_filter, open_file
+
+log = logging.getLogger("vs_slomo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """A clip made from a file, and the script that makes the same.
+
+    start, duration, stretch: see `tracks.Tracks`.
+    """
+
+    clip: vs.VideoNode
+    script: str
+    file: Container
+    start: Fraction
+    duration: Fraction | None
+    stretch: Fraction
+
+
+def graph(
+    input: str | os.PathLike[str],  # noqa: A002  # what the command calls it
+    *,
+    source: str | None = None,
+    span: str = ":",
+    codec: str = "x264",
+    progressive: bool = False,
+    deinterlace: bool = False,
+    **interpolation: Any,
+) -> Graph:
+    """Return the clip that `render` encodes, and the script that makes it; no new frame is made.
+
+    progressive: take frames that are flagged interlaced as they are. deinterlace: make whole frames of interlaced
+    ones, by bwdif. Raises what `render` raises.
+    """
+    given = {name: value for name, value in interpolation.items() if value is not None}
+    given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
+    function = slomo if "curve" not in given else retime
+    for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
+        raise ArgumentError(also, given[also], "not together with a curve")
+    for name, value in (("progressive", progressive), ("deinterlace", deinterlace)):
+        if value not in (True, False):
+            raise ArgumentError(name, value, "True or False")
+    if progressive and deinterlace:
+        raise ArgumentError("deinterlace", deinterlace, "not together with progressive")
+    check_filter(source)
+    split_span(span)
+    check_without_clip(function, given)
+    file, clip, lines = _opened(input, source, progressive=progressive, deinterlace=deinterlace)
+    name = lines[0].partition("source(")[2].removesuffix(")")
+    codes = Timecodes.constant(clip.num_frames, clip.fps)
+    if file.variable:
+        codes = file.timecodes
+        lines.append(f"codes = source_timecodes({name})")
+    first, last = parse_span(span, codes)
+    whole = (first, last) == (0, clip.num_frames)
+    if not whole:
+        clip, codes = clip[first:last], codes[first:last]
+        lines += [f"{part} = {part}[{first}:{last}]" for part in ("clip", "codes")[: 1 + file.variable]]
+    stretch = parse_multi(given.get("multi", 2)) if given.get("slow_motion") else Fraction(1)
+    rate = file.prevailing or clip.fps
+    if file.variable:
+        given = _at_true_times(file, given, codes, rate, slow=stretch != 1)
+    clip = function(clip, **given)
+    lines.append(f"clip = {function.__name__}({', '.join(['clip', *(f'{n}={literal(x)}' for n, x in given.items())])})")
+    if file.variable and stretch != 1:
+        clip = clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
+        lines.append(f"clip = clip.std.AssumeFPS(fpsnum={rate.numerator}, fpsden={rate.denominator})")
+    pixels, conversion = choose(clip, codec)
+    opaque = "_Alpha" not in clip.get_frame(0).props
+    if conversion and opaque and any(more := even(clip, pixels, codec)):
+        clip = grown(clip, *more)
+        lines += GROWN[0] * bool(more[0]) + GROWN[1] * bool(more[1])
+    if conversion and opaque:
+        clip = clip.resize.Bicubic(**conversion)
+        arguments = ", ".join(f"{name}={literal(x)}" for name, x in conversion.items())
+        lines.append(f"clip = clip.resize.Bicubic({arguments})")
+    used = sorted({function.__name__, "source", *(["source_timecodes"] if file.variable else [])})
+    head = ["import vapoursynth as vs", "", f"from vs_slomo import {', '.join(used)}", ""]
+    return Graph(
+        clip=clip,
+        script="\n".join([*head, *lines, "clip.set_output()", ""]),
+        file=file,
+        start=int(file.times[min(first, len(file.times) - 1)]) * file.time_base,
+        duration=None if whole else codes.duration,
+        stretch=stretch,
+    )
+
+
+def _opened(
+    path: str | os.PathLike[str], source: str | None, *, progressive: bool, deinterlace: bool
+) -> tuple[Container, vs.VideoNode, list[str]]:
+    """Return the file, its clip of progressive frames, and the lines of the script that open it."""
+    opened = open_file(refused(probe(path)), source)
+    chosen = "" if source is None else f", source={source!r}"
+    clip, more = _whole_frames(opened.clip, opened.file, progressive=progressive, deinterlace=deinterlace)
+    return opened.file, clip, [f"clip = source({str(opened.file.path)!r}{chosen})", *more]
+
+
+def _at_true_times(
+    file: Container, given: Mapping[str, Any], codes: Timecodes, rate: Fraction, *, slow: bool
+) -> dict[str, Any]:
+    """Return the arguments that meet each frame of a variable file at its own moment; say what rate it gets."""
+    given = dict(given) | {"timecodes": codes}
+    if "curve" in given or "fps_num" in given:
+        log.info("%s: variable frame rate; every frame is met at its own moment", file.path.name)
+        return given
+    target = rate * parse_multi(given.pop("multi", 2))
+    given |= {"fps_num": target.numerator, "fps_den": target.denominator}
+    given.pop("slow_motion", None)
+    new = float(rate if slow else target)
+    said = "%s: variable frame rate, mostly %.6g frames a second; it becomes constant, %.6g"
+    log.info(said, file.path.name, float(rate), new)
+    return given
+
+
+GROWN = (
+    ["clip = vs.core.std.StackHorizontal([clip, clip.std.Crop(left=clip.width - 1)])"],
+    ["clip = vs.core.std.StackVertical([clip, clip.std.Crop(top=clip.height - 1)])"],
+)
+"""Lines that repeat the last column, and the last row."""
+
+
+def refused(file: Container) -> Container:
+    """Return the file, unless its picture cannot be shown right; say what of it is not passed on."""
+    looks, name = file.looks, file.path.name
+    if looks.dolby_vision == 5:
+        raise SourceError(
+            f"{file.path}: its picture is Dolby Vision profile 5, which only Dolby's metadata shows in right colours; "
+            "convert it first, for example with ffmpeg's libplacebo filter"
+        )
+    if looks.dolby_vision is not None:
+        log.warning("%s: Dolby Vision metadata (profile %d) is not passed on", name, looks.dolby_vision)
+    if looks.hdr10_plus:
+        log.warning("%s: HDR10+ metadata is not passed on", name)
+    if looks.spherical:
+        log.warning("%s: players will not know that this is a 360 degree video: that is not passed on", name)
+    if looks.stereo:
+        log.warning("%s: players will not know that this is a stereo 3D video: that is not passed on", name)
+    return file
+
+
+def _whole_frames(
+    clip: vs.VideoNode, file: Container, *, progressive: bool, deinterlace: bool
+) -> tuple[vs.VideoNode, list[str]]:
+    """Return the clip of progressive frames, and the lines of the script that make it. Raises FormatError."""
+    turned = file.orientation[0] == 0
+    coded = file.looks.size[::-1] if turned else file.looks.size
+    if file.looks.decoded and coded != (clip.width, clip.height) and all(0 <= a - b <= 1 for a, b in zip(
+        coded, (clip.width, clip.height), strict=True)
+    ):  # fmt: skip
+        said = f"{coded[0]}x{coded[1]} becomes {clip.width}x{clip.height}"
+        log.warning("%s: %s: the host has no odd sizes in this format", file.path.name, said)
+    field = int(clip.get_frame(0).props.get("_FieldBased", 0))
+    if progressive:
+        return clip.std.SetFieldBased(0), ["clip = clip.std.SetFieldBased(0)"]
+    if deinterlace:
+        if not hasattr(vs.core, "bwdif"):
+            raise ArgumentError("deinterlace", True, "False, or install the plugin: pip install vapoursynth-bwdif")
+        if not field:
+            log.warning("%s: its first frame is not flagged interlaced; deinterlaced all the same", file.path.name)
+        order = int(field != 1)
+        clip = clip.bwdif.Bwdif(field=order).std.SetFieldBased(0)
+        return clip, [f"clip = clip.bwdif.Bwdif(field={order}).std.SetFieldBased(0)"]
+    if field:
+        raise FormatError(
+            f"{file.path.name}: its frames are flagged interlaced; progressive=True (--progressive) takes them as they "
+            "are, which is right for films and 25p; deinterlace=True (--deinterlace) makes whole frames of them"
+        )
+    return clip, []
+
+
+def absolute(value: Any) -> Any:
+    """Return the name of a file in full, as a script may run elsewhere; a model's own name, or no name, as it is."""
+    is_file = isinstance(value, str | os.PathLike) and value not in installed() and Path(value).is_file()
+    return str(Path(value).absolute()) if is_file else value
+
+
+def check_without_clip(function: Callable[..., vs.VideoNode], given: Mapping[str, Any]) -> None:
+    """Raise what the function says of its arguments whatever the clip: a frame that lasts long stands in for it."""
+    options = {name: value for name, value in given.items() if name not in {"timecodes", "borders", "sc_clip"}}
+    if function is retime:
+        sampler(options["curve"], Fraction(1), 1)
+        options |= {"curve": [(0, 0)], "length": 1}
+    lasts = 1000 if "fps_num" in given else 1  # a target rate must not be below the clip's own
+    function(vs.core.std.BlankClip(length=1, fpsnum=1, fpsden=lasts, keep=True), **options)
+
+
+def literal(value: object) -> str:
+    """Return an argument as it is written in a script."""
+    if isinstance(value, Timecodes):
+        return "codes"
+    if isinstance(value, vs.PresetVideoFormat):
+        return f"vs.{value.name}"
+    return repr(str(value)) if isinstance(value, Fraction | os.PathLike) else repr(value)
+
+
+def parse_span(text: str, codes: Timecodes) -> tuple[int, int]:
+    """Return the first frame of "A:B" and the one behind the last, as in a slice of Python.
+
+    A and B are frame numbers, or seconds as in "1.5s:4s"; what is left out is the start or the end.
+    Raises ArgumentError.
+    """
+
+    def frame(end: str) -> int:
+        if not end.endswith("s"):
+            return int(end)
+        seconds = Fraction(end[:-1])
+        return round(codes.position(seconds)) if seconds <= codes.duration else codes.frames + 1
+
+    first, last = (frame(end or str(default)) for end, default in zip(split_span(text), (0, codes.frames), strict=True))
+    if not first < last <= codes.frames:
+        lasts = f"{math.floor(codes.duration * 1000) / 1000}s"
+        raise ArgumentError("span", text, f'"A:B" with 0 <= A < B <= {codes.frames}, or in seconds up to {lasts}')
+    return first, last
+
+
+def split_span(text: str) -> tuple[str, str]:
+    """Return A and B of "A:B", both in frames or both in seconds. Raises ArgumentError."""
+    number, moment = r"\d{1,18}", r"(?:0|\d{0,18}\.?\d{1,18}s)"  # 0 is the start in both
+    for part in number, moment:
+        if found := re.fullmatch(f"({part})?:({part})?", str(text).replace(" ", "")):
+            return found[1] or "", found[2] or ""
+    raise ArgumentError("span", text, '"A:B", both frame numbers, as in "100:250", or both seconds, as in "1.5s:4s"')
