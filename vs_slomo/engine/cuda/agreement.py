@@ -1,4 +1,4 @@
-"""Fusion by agreement as Triton kernels; `model.fusion` has the formula in PyTorch, which is the truth. Needs Triton.
+"""Fusion by agreement as Triton kernels; `model.agreement` has the same formula in PyTorch. Needs Triton.
 
     warp      Ft0, Ft1 and the logit enlarged, what hardly moves held still, both planes warped
     measure   the 7x7 means of both; for each 8x8 cell what both details share, their power, and the difference
@@ -6,7 +6,7 @@
     combine   the frame: the weighted sum, without the detail that is not shared, with one frame's grain at rest
 
 Between the kernels stand float32 planes: both warped planes and both means (16·C bytes a pixel, written once and read
-twice, the means once), and frame 0's weight and what is at rest (8 bytes). `traffic` counts them.
+twice, the means once), and frame 0's weight and what is at rest (8 bytes).
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def combine_kernel(
     INTEGER: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Write the frame, see `model.fusion.agreed`. nearest: 1 where frame 0 is, else 0. nothing: detail of no power."""
+    """Write the frame; see `model.agreement.agreed`. nearest: 1 if frame 0 is nearer, else 0."""
     column, row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
     mask = column < width
     place, area = row * width + column, height * width
@@ -229,6 +229,7 @@ def combine_kernel(
         shared = _bilinear(cells, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
         power = _bilinear(cells + size, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
         lost = (1.0 - tl.minimum(tl.maximum(shared / power, 0.0), 1.0)) * (4.0 * weight * (1.0 - weight))
+        lost = lost * lost
         changed = tl.zeros_like(weight)
         for channel in tl.static_range(CHANNELS):
             mean0 = tl.load(means + channel * area + place, mask=mask, other=0.0)
