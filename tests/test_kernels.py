@@ -65,27 +65,78 @@ def test_the_time_is_a_number():
         with_opencv(Motion(motion.ft0, motion.ft1, motion.logit, torch.tensor(0.5)), *rest)
 
 
-def test_the_kernel_by_its_interpreter():
-    """Triton runs it on the CPU as well, slowly: the arithmetic is the same."""
+INTERPRETED = """
+import os
+os.environ["TRITON_INTERPRET"] = "1"
+import torch
+from test_kernels import case
+from vs_slomo.engine.render import by_kernel, plain
+"""
+
+
+def interpreted(code):
+    """Run code with the kernels in Triton's interpreter: slow, on the CPU, and the same arithmetic."""
     pytest.importorskip("triton")
-    done = python(
-        """
-        import os
-        os.environ["TRITON_INTERPRET"] = "1"
-        import torch
-        from test_kernels import case
-        from vs_slomo.engine.render import by_kernel, plain
-        for ratio in (2, 2), (0.5, 1):
-            given = case(*ratio)
-            assert (by_kernel(*given) - plain(*given)).abs().max() < 1e-4, ratio
-        motion, a, b, *rest = case(1, 1, dtype=torch.uint16)
-        made = by_kernel(motion, a, b, *rest, 1023)
-        assert made.dtype == torch.uint16
-        assert (made.float() - plain(motion, a.float(), b.float(), *rest)).abs().max() < 0.501
-        print("same")
-        """
-    )
+    done = python(INTERPRETED + code)
     assert done.stdout.strip() == "same", done.stderr
+
+
+def test_equation_5s_kernel():
+    interpreted("""
+for ratio in (2, 2), (0.5, 1):
+    given = case(*ratio)
+    assert (by_kernel(*given) - plain(*given)).abs().max() < 1e-4, ratio
+motion, a, b, *rest = case(1, 1, dtype=torch.uint16)
+made = by_kernel(motion, a, b, *rest, 1023)
+assert made.dtype == torch.uint16
+assert (made.float() - plain(motion, a.float(), b.float(), *rest)).abs().max() < 0.501
+print("same")
+""")
+
+
+@pytest.mark.parametrize(("ratio", "t"), [((0.5, 1), 0.25), ((2, 1), 0.75)])
+def test_the_kernels_for_agreement(ratio, t):
+    interpreted(f"""
+given = case(*{ratio}, {t}, fusion="agreement")
+assert (by_kernel(*given) - plain(*given)).abs().max() < 1e-4
+print("same")
+""")
+
+
+def test_the_kernels_for_agreement_round_integers():
+    interpreted("""
+motion, a, b, *rest = case(0.5, 0.5, dtype=torch.uint16, fusion="agreement")
+made = by_kernel(motion, a, b, *rest, 1023)
+assert made.dtype == torch.uint16
+expected = plain(motion, a.float(), b.float(), *rest, 1023)
+assert (made.float() - expected).abs().max() < 0.51
+print("same")
+""")
+
+
+def test_the_kernels_for_agreement_do_not_spread_nan():
+    interpreted("""
+from dataclasses import replace
+from vs_slomo.model.fusion import PLAIN
+motion, a, b, *rest = case(0.5, 0.5, fusion="agreement")
+a[0, 0, 5, 7] = float("nan")
+made, expected = by_kernel(motion, a, b, *rest), plain(replace(motion, fusion=PLAIN), a, b, *rest)
+assert (made.isnan() == expected.isnan()).all()
+assert (made - expected).nan_to_num().abs().max() < 1e-4
+print("same")
+""")
+
+
+def test_the_kernels_for_agreement_at_rest():
+    """Where nothing moves, all of the nearer frame's grain is kept, up to the last cell and beyond full ones."""
+    interpreted("""
+motion, a, b, *rest = case(1, 1, fusion="agreement")
+for field in motion.ft0, motion.ft1:
+    field.mul_(1e-3)
+a, b = (0.5 + 0.004 * (x - 0.5) for x in (a[..., :21, :29], b[..., :21, :29]))
+assert (by_kernel(motion, a, b, *rest) - plain(motion, a, b, *rest)).abs().max() < 1e-5
+print("same")
+""")
 
 
 @pytest.mark.cuda

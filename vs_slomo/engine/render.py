@@ -1,14 +1,13 @@
 """The last step of a frame: bring the motion to the planes' size, warp both planes, fuse them, round.
 
 `plain` is the formula in PyTorch, for every device. The others do the same in fewer passes over memory: `with_opencv`
-on the CPU, and `by_kernel`, a Triton kernel for equation 5's fusion, on CUDA.
+on the CPU, and `by_kernel`, each fusion's Triton kernels, on CUDA.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import math
 from dataclasses import replace
 
 import cv2
@@ -21,8 +20,6 @@ from vs_slomo.model.warp import resize_field
 
 EXACT_REMAP = int(cv2.__version__.partition(".")[0]) >= 5
 """Before version 5, OpenCV's remap rounds positions to 1/32 of a pixel."""
-BLOCK = 256
-"""Pixels of a row that one program of the kernel makes."""
 
 
 def render(
@@ -41,8 +38,10 @@ def render(
     Integer planes give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
-    if plane0.device.type == "cuda" and motion.fusion.lerps and has_triton():
-        return by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
+    if plane0.device.type == "cuda" and has_triton():
+        made = by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
+        if made is not None:
+            return made
     a, b = plane0.float(), plane1.float()
     if motion.fusion.spreads and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
         motion = replace(motion, fusion=PLAIN)  # NaN, infinity, or overflow: it would spread to the neighbours
@@ -147,30 +146,13 @@ def by_kernel(
     ratio_y: float,
     origin: tuple[int, int] = (0, 0),
     peak: int | None = None,
-) -> Tensor:
-    """Return the same as `render`, by one kernel that reads and writes every pixel once. For equation 5's fusion."""
-    from .cuda.kernels import render_kernel
+) -> Tensor | None:
+    """Return the same as `render`, by Triton kernels; None where the fusion has none."""
+    from .cuda.render import KERNELS, Given
 
-    t, (grow_x, grow_y) = _number(motion), _growth(motion, ratio_x, ratio_y)
-    fields = _fields(motion, min(grow_x, 1), min(grow_y, 1)).contiguous()
-    plane0, plane1 = plane0.contiguous(), plane1.contiguous()
-    channels, height, width = plane0.shape[-3:]
-    out = torch.empty_like(plane0, dtype=plane0.dtype if peak is not None else torch.float32)
-    render_kernel[(-(-width // BLOCK), height)](
-        fields,
-        plane0,
-        plane1,
-        out,
-        *fields.shape[1:],
-        height,
-        width,
-        *origin,
-        grow_x,
-        grow_y,
-        math.log((1 - t) / t),
-        float(peak or 0),
-        CHANNELS=channels,
-        INTEGER=peak is not None,
-        BLOCK=BLOCK,
-    )
-    return out
+    kernel = KERNELS.get(type(motion.fusion))
+    if kernel is None:
+        return None
+    grow = _growth(motion, ratio_x, ratio_y)
+    fields = _fields(motion, min(grow[0], 1), min(grow[1], 1)).contiguous()
+    return kernel(Given(fields, plane0.contiguous(), plane1.contiguous(), grow, origin, _number(motion), peak))

@@ -85,8 +85,6 @@ class Fusion(ABC):
 
     spreads = False
     """Whether a pixel of the result depends on pixels around it, so that one NaN would spread to its neighbours."""
-    lerps = False
-    """Whether the result is `Weighted`'s, which one CUDA kernel makes in a single pass."""
 
     @abstractmethod
     def fuse(self, moving: Moving, way: Way) -> Tensor:
@@ -95,8 +93,6 @@ class Fusion(ABC):
 
 class Weighted(Fusion):
     """Equation 5 of the paper: the mean of bilinear warps, weighted by visibility and time."""
-
-    lerps = True
 
     def fuse(self, moving: Moving, way: Way) -> Tensor:
         """Warp and mix."""
