@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
@@ -191,7 +192,7 @@ torch.set_num_threads(1)
 from vs_slomo.training import loop
 from vs_slomo.training.config import Config, build
 loop.REPORT = 0
-loop.train(build(Config, json.loads(Path(sys.argv[1]).read_text())))
+loop.train(build(json.loads(Path(sys.argv[1]).read_text())))
 """
 
 
@@ -202,7 +203,7 @@ def test_two_processes_are_as_one(footage, tmp_path):
     for count in (1, 2):
         run = tmp_path / f"of{count}"
         config = settings(footage, run, steps=20, scenes=2, scene_size=32)
-        config = asdict(replace(config, half=False))
+        config = to_builtins(replace(config, half=False))
         config["stage"] = list(config["stage"])
         (tmp_path / "config.json").write_text(json.dumps(config))
         subprocess.run(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from vs_slomo import weights
+from vs_slomo.model.fusion import FusionName
 from vs_slomo.weights import FlowName
 
 from .flags import RATIO
@@ -67,7 +68,7 @@ def convert(
     levels: Annotated[
         int | None, Parameter(metavar="N", help="At how many resolutions the flow network looks, 1 to 4")
     ] = None,
-    fusion: Annotated[Literal["paper", "agreement"] | None, Parameter(help="How two warped frames become one")] = None,
+    fusion: Annotated[FusionName | None, Parameter(help="How two warped frames become one")] = None,
     flow: Annotated[FlowName | None, Parameter(help="The default flow stage")] = None,
 ) -> None:
     """Convert a public checkpoint to this package's format.

@@ -99,6 +99,8 @@ class Classical(FlowStage):
 
 
 FlowName = Literal["unet", "dis"]
-FLOWS: dict[FlowName, FlowStage] = {"unet": Network(), "dis": Classical()}
+NETWORK: FlowName = "unet"
+CLASSICAL: FlowName = "dis"
+FLOWS: dict[FlowName, FlowStage] = {NETWORK: Network(), CLASSICAL: Classical()}
 """Every flow stage by its name; the first is for model files that name none."""
 DEFAULT: FlowName = next(iter(FLOWS))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,9 +116,10 @@ class Agreement(Fusion):
         return clamped(made, moving.plane0, moving.plane1)
 
 
-FUSIONS: dict[str, Fusion] = {"paper": Weighted(), "agreement": Agreement()}
+FusionName = Literal["paper", "agreement"]
+FUSIONS: dict[FusionName, Fusion] = {"paper": Weighted(), "agreement": Agreement()}
 """Every fusion by its name in a model file; the first is for files that name none."""
-DEFAULT = next(iter(FUSIONS))
+DEFAULT: FusionName = next(iter(FUSIONS))
 PLAIN = FUSIONS[DEFAULT]
 """What other fusions fall back to where a plane holds NaN, infinity, or numbers whose squares overflow."""
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .curved import bent
-from .fusion import DEFAULT, FUSIONS, PLAIN, Fusion, Moving, PyTorch
+from .fusion import DEFAULT, FUSIONS, PLAIN, Fusion, FusionName, Moving, PyTorch
 from .unet import MULTIPLE, UNet
 from .warp import Flows, backwarp, padded, resize_field
 
@@ -80,7 +80,7 @@ class SuperSloMo(nn.Module):
         last_activation: bool = True,
         mean: tuple[float, float, float] = MEAN,
         levels: int = 1,
-        fusion: str = DEFAULT,
+        fusion: FusionName = DEFAULT,
     ) -> None:
         super().__init__()
         self.levels, self.fusion = levels, fusion

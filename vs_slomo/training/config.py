@@ -17,23 +17,23 @@ weights = { frame = 1.0, warping = 0.1 }
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import re
 import tomllib
-import types
-import typing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.model.flow import FlowName
+from vs_slomo.model.fusion import FusionName
 from vs_slomo.weights import LEVELS
 
 Trained = Literal["flow", "interp", "both"]
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(Struct, frozen=True, forbid_unknown_fields=True):
     """What each part of the loss counts, 0 leaves it out. The parts are made comparable first: see `losses`."""
 
     frame: float = 1.0
@@ -58,8 +58,7 @@ class Weights:
     """Visibility against the end with which the truth agrees; needs `rife`."""
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(Struct, frozen=True, forbid_unknown_fields=True):
     """A part of a run with its own schedule."""
 
     name: str
@@ -91,8 +90,7 @@ class Stage:
     weights: Weights = Weights()
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """One run: what to train, on what, for how long."""
 
     data: str
@@ -121,11 +119,11 @@ class Config:
     """Their resolution: 1, 1/2, 1/4 or 1/8 of the frames'."""
     levels: int = 2
     """Resolutions at which the flow network looks, each half of the next; 1 is the paper's."""
-    fusion: Literal["paper", "agreement"] = "agreement"
+    fusion: FusionName = "agreement"
     """How two warped frames become one, see `fusion`."""
     stage: tuple[Stage, ...] = (Stage("both"),)
     """One after another."""
-    choose: Literal["unet", "dis", "better"] = "better"
+    choose: FlowName | Literal["better"] = "better"
     """By which flow stage's PSNR the best checkpoint is chosen."""
     held: int = 3
     """Windows of each clip that validation looks at."""
@@ -154,7 +152,7 @@ def load_config(path: Path) -> Config:
         values = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ArgumentError("config", str(path), f"a TOML file ({error})") from error
-    config = build(Config, values)
+    config = build(values)
     check(config)
     return config
 
@@ -194,7 +192,7 @@ def as_toml(config: Config) -> str:
             return "{ " + ", ".join(f"{k} = {value(v)}" for k, v in x.items()) + " }"
         return json.dumps(x)  # TOML's texts, numbers and truths are JSON's
 
-    plain = dataclasses.asdict(config)
+    plain = to_builtins(config)
     stages = plain.pop("stage")
     lines = [f"{k} = {value(v)}" for k, v in plain.items()]
     for stage in stages:
@@ -202,33 +200,29 @@ def as_toml(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-def build[T](kind: type[T], values: dict[str, Any], prefix: str = "") -> T:
-    """Make a dataclass of a TOML table, and tables in it likewise; name what does not belong there."""
-    allowed = typing.get_type_hints(kind)
-    given: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in allowed:
-            raise ArgumentError(prefix + name, value, f"one of {', '.join(allowed)}")
-        given[name] = convert(allowed[name], value, prefix + name)
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if field.name not in given and field.default is dataclasses.MISSING:
-            raise ArgumentError(prefix + field.name, None, "it has to be given")
-    return kind(**given)
+def build(values: dict[str, Any]) -> Config:
+    """Make a config of a TOML file's tables. Raises ArgumentError: an unknown name, a value of the wrong type."""
+    try:
+        return convert(values, Config)
+    except ValidationError as error:
+        raise refused(values, str(error)) from None
 
 
-def convert(kind: Any, value: Any, name: str) -> Any:
-    """Check one value against its type; a whole number is a float too."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
-        return build(kind, value, name + ".")
-    if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(convert(get_args(kind)[0], v, name) for v in value)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ArgumentError(name, value, ", ".join(map(repr, get_args(kind))))
-        return value
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        word = kind.__name__ if isinstance(kind, type | types.GenericAlias) else str(kind)
-        raise ArgumentError(name, value, f"a value of type {word}")
-    return value
+def refused(values: Any, message: str) -> ArgumentError:
+    """Return msgspec's message, such as "Expected `int`, got `str` - at `$.stage[0].crop`", as an error of ours."""
+    what, _, place = message.partition(" - at `$")
+    kind: Any = Config
+    names = []
+    for part in re.findall(r"\w+", place):
+        if part.isdecimal():
+            values, kind = values[int(part)], get_args(kind)[0]
+        else:
+            values, kind = values[part], get_type_hints(kind)[part]
+            names.append(part)
+    if field := re.search("(unknown|required) field `(.*)`", what):
+        allowed = "it has to be given" if field[1] == "required" else f"one of {', '.join(kind.__struct_fields__)}"
+        return ArgumentError(".".join([*names, field[2]]), values.get(field[2]), allowed)
+    choices = [x for one in (kind, *get_args(kind)) if get_origin(one) is Literal for x in get_args(one)]
+    expected = re.match("Expected `(.*?)`", what)
+    allowed = f"a value of type {expected[1]}" if expected and not choices else ", ".join(map(repr, choices)) or what
+    return ArgumentError(".".join(names), values, allowed)

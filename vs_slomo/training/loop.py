@@ -7,7 +7,6 @@ each batch by its numbers.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import math
@@ -21,11 +20,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from msgspec import to_builtins
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vs_slomo import weights as files
 from vs_slomo.errors import ArgumentError, WeightsError
+from vs_slomo.model.flow import FLOWS
+from vs_slomo.model.fusion import DEFAULT
 from vs_slomo.model.superslomo import SuperSloMo
 
 from .config import Config, Stage, Weights
@@ -131,13 +133,13 @@ class State:
         saved: dict[str, Any] = {name: getattr(self, name) for name in self.PLAIN}
         saved |= {"model": self.model.state_dict(), "average": self.average.state_dict()}
         saved |= {"optimizer": self.optimizer and self.optimizer.state_dict(), "random": torch.get_rng_state()}
-        torch.save(saved | {"config": dataclasses.asdict(config)}, new)
+        torch.save(saved | {"config": to_builtins(config)}, new)
         new.replace(path)
 
     def load(self, path: Path) -> dict[str, Any] | None:
         """Go on from a checkpoint; return the optimizer's state, for the stage that needs it."""
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        model, older = self.model, {"levels": 1, "fusion": "paper"}
+        model, older = self.model, {"levels": 1, "fusion": DEFAULT}
         own = {"width": model.flow_net.conv1.out_channels, "levels": model.levels, "fusion": model.fusion}
         for name, value in own.items():
             if (there := (older | saved["config"])[name]) != value:
@@ -173,7 +175,7 @@ class Objective(nn.Module):
         return total, {name: part.detach() for name, part in parts.items()}
 
 
-PARTS = (*(f.name for f in dataclasses.fields(Weights)), "loss", "norm")
+PARTS = (*Weights.__struct_fields__, "loss", "norm")
 """What is reported of each step."""
 
 
@@ -230,7 +232,7 @@ class Report:
             state.table = validate(state.average, self.held, config.scale, self.device, state.table)
             log.info("%s", as_text(state.table))
             means = state.table["mean"]
-            score = max(means["unet"], means["dis"]) if config.choose == "better" else means[config.choose]
+            score = max(means[name] for name in FLOWS) if config.choose == "better" else means[config.choose]
             better, state.best = score > state.best, max(score, state.best)
             if self.board:
                 for name, value in means.items():
@@ -432,7 +434,7 @@ def export(state: State, config: Config, path: Path) -> None:
         last_activation=False,
         levels=config.levels,
         fusion=config.fusion,
-        flow="dis" if means.get("dis", 0) > means.get("unet", 0) else "unet",
+        flow=max(FLOWS, key=lambda name: means.get(name, 0)),
         training=json.dumps({"stage": state.stage, "step": state.step, "validation": means}),
     )
     files.save(state.average, info, path)

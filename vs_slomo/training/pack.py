@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from msgspec.structs import replace
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError, RenderError
@@ -47,7 +47,7 @@ def pack_run(config: Config, target: Path, *, megabytes: float) -> None:
         here["validation"] = "validation"
         left -= pack(Path(config.validation), target / "validation", megabytes=left / 4e6, max_side=1280)
     pack(Path(config.data), target / "train", megabytes=left / 1e6, max_side=config.max_side)
-    (target / "config.toml").write_text(as_toml(dataclasses.replace(config, **here)))
+    (target / "config.toml").write_text(as_toml(replace(config, **here)))
 
 
 def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960) -> int:

@@ -46,7 +46,7 @@ class ModelInfo:
     mean: tuple[float, float, float] = (0.429, 0.431, 0.397)
     last_activation: bool = True
     levels: int = 1
-    fusion: str = fusions.DEFAULT
+    fusion: fusions.FusionName = fusions.DEFAULT
     flow: FlowName = flows.DEFAULT
     training: str = "{}"
     dtype: str = "float16"
