@@ -61,7 +61,7 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if not isinstance(output, str | os.PathLike) or not str(output):
         raise ArgumentError("output", output, "the name of a file")
     output = Path(output)
-    if output.parent.is_dir() and (output.is_dir() or not output.suffix):
+    if os.path.isdir(output.parent) and (os.path.isdir(output) or not output.suffix):  # noqa: PTH112  # of any name
         raise ArgumentError(
             "output", str(output), "a file with an ending that says its container, such as .mp4 or .mkv"
         )
