@@ -215,8 +215,7 @@ def _run(
     plan = make_plan(tracks, output, picture.clip.fps)
     with tempfile.TemporaryDirectory(dir=companion_folder(plan, output)) as name:
         folder = Path(name)
-        write_inputs(plan, folder)
-        stopped.check()
+        write_inputs(plan, folder, stopped.check)
 
         def go(clip: vs.VideoNode, plan: Plan, *, seconds: float | None = None, shown: Progress | None = None) -> bool:
             given = [*picture.input(plan.lead), *input_arguments(plan, folder, seconds=seconds)]
