@@ -52,13 +52,6 @@ def film(folder: Path) -> Path:
     return path
 
 
-def version() -> int:
-    """The major version of the ffmpeg at hand; large where it has none."""
-    first = subprocess.run([ffmpeg(), "-version"], capture_output=True, check=True).stdout.decode()
-    found = re.match(r"ffmpeg version n?(\d+)\.", first)
-    return int(found[1]) if found else 999
-
-
 def about(path: Path) -> str:
     """What ffmpeg says of a file."""
     return subprocess.run([ffmpeg(), "-hide_banner", "-i", path], capture_output=True, check=False).stderr.decode()

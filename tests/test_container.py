@@ -196,6 +196,12 @@ def test_no_ffmpeg(monkeypatch):
         container.ffmpeg()
 
 
+def test_no_pyav(monkeypatch, film):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(SourceError, match="PyAV is not installed, which reads video files: pip install av"):
+        probe(film)
+
+
 def test_ffmpeg_on_the_path_comes_first(tmp_path, monkeypatch):
     own = tmp_path / "ffmpeg"
     own.touch(mode=0o755)

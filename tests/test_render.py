@@ -461,8 +461,7 @@ def test_slow_motion_takes_everything_along(tmp_path, film, cheap, ending):
         starts = media.clicks(path, track)
         assert starts == pytest.approx([0, *(2 * x for x in media.CLICKS)], abs=0.035)
     lines = [(1.0, 2.0, "hello"), (2.4, 3.0, "world")]
-    # ffmpeg 5 loses the last line that it both encodes and shifts (docs/files.md).
-    assert media.subtitles(path) == (lines[:1] if media.version() < 6 and ending == "mp4" else lines)
+    assert media.subtitles(path) == lines
     assert chapter_times(path) == pytest.approx([0, 2, 2, 4], abs=0.03)
     assert float(re.search(r"Duration: 00:00:(\d+\.\d+)", media.about(path))[1]) == pytest.approx(4, abs=0.05)
 

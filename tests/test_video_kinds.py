@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from vs_slomo.video.match import Stamps, match
 from vs_slomo.video.metadata import escaped, kept_tags
 from vs_slomo.video.probe import probe
 from vs_slomo.video.render import Tracks, encode, graph, render
+from vs_slomo.video.script import refused
 from vs_slomo.video.source import source, source_timecodes
 
 
@@ -132,8 +134,6 @@ def test_an_edit_list_that_shows_nothing(tmp_path, plain):
 
 def times_of(plain, pts, **more):
     """A file of these times, without the rest."""
-    from dataclasses import replace
-
     pts = np.asarray(pts, np.int64)
     shown = np.ones(len(pts), bool)
     return replace(probe(plain), times=pts, pts=pts, clock=pts, shown=shown, time_base=Fraction(1, 1000), **more)
@@ -402,6 +402,35 @@ def test_what_was_made_is_told(tmp_path, shifting_model, caplog, capfd):
 # --- said, not silent -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ({"spherical": True}, "a 360 degree video"),
+        ({"stereo": True}, "a stereo 3D video"),
+        ({"dolby_vision": 8}, "Dolby Vision metadata (profile 8) is not passed on"),
+        ({"hdr10_plus": True}, "HDR10+ metadata is not passed on"),
+    ],
+)
+def test_what_is_not_passed_on_is_said(plain, looks, said, caplog):
+    file = probe(plain)
+    with caplog.at_level(logging.WARNING):
+        refused(replace(file, looks=replace(file.looks, **looks)))
+    assert said in caplog.text
+
+
+def test_dolby_vision_that_nothing_else_shows_right(plain):
+    file = probe(plain)
+    with pytest.raises(SourceError, match="Dolby Vision profile 5"):
+        refused(replace(file, looks=replace(file.looks, dolby_vision=5)))
+
+
+def test_what_does_not_follow_a_curve_is_said(tmp_path, shifting_model, caplog):
+    film = media.film(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        render(film, tmp_path / "x.mkv", curve=[(0, 0), (0.2, 0.2)], model=shifting_model)
+    assert "audio, subtitle, chapter tracks do not follow a curve" in caplog.text
+
+
 def interlaced(folder):
     flags = ("-x264-params", "tff=1", "-flags", "+ildct+ilme")
     return media.picture(folder / "i.mkv", *flags, rate=25, seconds=0.4)
@@ -467,3 +496,8 @@ def test_a_folder_is_no_film(tmp_path):
         source(tmp_path)
     with pytest.raises(SourceError, match="neither as a file nor as numbered pictures"):
         source(Path(tmp_path / "%03d.png"))
+    for name in ("x" * 300 + ".mp4", "nul\0.mp4"):
+        with pytest.raises(SourceError, match="does not exist"):
+            source(name)
+        with pytest.raises(ArgumentError, match="a name that the file system takes"):
+            encode(vs.core.std.BlankClip(length=1), tmp_path / name)

@@ -35,6 +35,16 @@ NUMBERED = re.compile(r"%0?\d*d")
 IMAGES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dpx", ".exr", ".webp", ".tga", ".ppm", ".pgm", ".jp2"}
 
 
+def pyav() -> Any:
+    """Return PyAV. Raises SourceError where it is not installed."""
+    try:
+        import av
+        import av.logging
+    except ImportError:
+        raise SourceError("PyAV is not installed, which reads video files: pip install av (extra: cli)") from None
+    return av
+
+
 def seconds_per_tick(base: Any) -> Fraction:
     """Return a time base of PyAV as a fraction."""
     return Fraction(base.numerator, base.denominator)
@@ -54,14 +64,14 @@ class Input:
 
     def open(self) -> InputContainer:
         """Open it with PyAV. Raises SourceError where PyAV is missing; av.FFmpegError."""
-        try:
-            import av
-        except ImportError:
-            raise SourceError("PyAV is not installed, which reads video files: pip install av (extra: cli)") from None
+        av = pyav()
+        options, kind = {}, None
         if self.start is not None:
-            return av.open(self.readable, format="image2", options={"start_number": str(self.start)})
-        single = {"pattern_type": "none"} if self.path.suffix.lower() in IMAGES and "%" in self.path.name else {}
-        return av.open(self.readable, options=single, format="image2" if single else None)
+            options, kind = {"start_number": str(self.start)}, "image2"
+        elif self.path.suffix.lower() in IMAGES and "%" in self.path.name:
+            options, kind = {"pattern_type": "none"}, "image2"
+        container: InputContainer = av.open(self.readable, options=options, format=kind)
+        return container
 
 
 def find_input(path: object) -> Input:
@@ -69,15 +79,12 @@ def find_input(path: object) -> Input:
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ArgumentError("path", path, "the name of a video file")
     given = Path(path)
-    try:
-        there = given.is_file()
-    except ValueError:  # a name with a zero byte
-        there = False
-    if not there and NUMBERED.search(given.name) and not given.exists():
+    there, exists = os.path.isfile(given), os.path.exists(given)  # noqa: PTH110, PTH113  # names of any kind
+    if not there and NUMBERED.search(given.name) and not exists:
         return _numbered(given.absolute())
     if not there:
-        hint = ' (for pictures in a folder: "folder/%05d.png")' if given.is_dir() else ""
-        raise SourceError(f"{given}: {f'is not a file{hint}' if given.exists() else 'does not exist'}")
+        hint = ' (for pictures in a folder: "folder/%05d.png")' if exists and given.is_dir() else ""
+        raise SourceError(f"{given}: {f'is not a file{hint}' if exists else 'does not exist'}")
     if not given.stat().st_size:
         raise SourceError(f"{given}: is empty")
     given = given.absolute()  # a name such as "10:30.mp4" would be a protocol, "-a.mp4" an option

@@ -7,7 +7,7 @@ picture and the sound would each have a clock of their own. Here, all packets ar
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -81,8 +81,11 @@ LINES = ("mov_text",)
 """Text that Matroska does not hold as it is."""
 
 
-def write_companion(file: Container, chosen: dict[int, str], part: Part, path: Path) -> None:
-    """Write the chosen streams, by index, in the order given, each by its carriage. Raises RenderError."""
+def write_companion(file: Container, chosen: dict[int, str], part: Part, path: Path, check: Callable[[], None]) -> None:
+    """Write the chosen streams, by index, in the order given, each by its carriage. Raises RenderError.
+
+    check: called again and again; what it raises ends the work.
+    """
     import av
 
     if file.input is None:
@@ -96,6 +99,7 @@ def write_companion(file: Container, chosen: dict[int, str], part: Part, path: P
             target.start_encoding()
             done: set[int] = set()
             for packet, which in packets(source):
+                check()
                 writer = writers.get(packet.stream_index)
                 if writer is None:
                     done = _past(done, packet, file, part, which)

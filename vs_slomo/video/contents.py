@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .clock import Input, packets, seconds_per_tick
+from .clock import Input, packets, pyav, seconds_per_tick
 from .hidden import HIDDEN
 
 if TYPE_CHECKING:
@@ -97,9 +97,8 @@ class Contents:
 
 
 def read_contents(given: Input) -> Contents:
-    """Read a file from its beginning to its end, without decoding."""
-    import av
-
+    """Read a file from its beginning to its end, without decoding. Raises SourceError where PyAV is missing."""
+    av = pyav()
     with _complaints() as errors:
         try:
             container = given.open()

@@ -61,7 +61,7 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if not isinstance(output, str | os.PathLike) or not str(output):
         raise ArgumentError("output", output, "the name of a file")
     output = Path(output)
-    if output.parent.is_dir() and (output.is_dir() or not output.suffix):
+    if os.path.isdir(output.parent) and (os.path.isdir(output) or not output.suffix):  # noqa: PTH112  # of any name
         raise ArgumentError(
             "output", str(output), "a file with an ending that says its container, such as .mp4 or .mkv"
         )
@@ -215,8 +215,7 @@ def _run(
     plan = make_plan(tracks, output, picture.clip.fps)
     with tempfile.TemporaryDirectory(dir=companion_folder(plan, output)) as name:
         folder = Path(name)
-        write_inputs(plan, folder)
-        stopped.check()
+        write_inputs(plan, folder, stopped.check)
 
         def go(clip: vs.VideoNode, plan: Plan, *, seconds: float | None = None, shown: Progress | None = None) -> bool:
             given = [*picture.input(plan.lead), *input_arguments(plan, folder, seconds=seconds)]

@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -173,12 +174,12 @@ def companion_folder(plan: Plan, output: Path) -> Path:
     return usual if shutil.disk_usage(usual).free > 2 * plan.tracks.file.bytes_beside else output.parent
 
 
-def write_inputs(plan: Plan, folder: Path) -> None:
-    """Write what ffmpeg reads beside the picture into a folder. Raises RenderError."""
+def write_inputs(plan: Plan, folder: Path, check: Callable[[], None] = lambda: None) -> None:
+    """Write what ffmpeg reads beside the picture into a folder. check: see `companion`. Raises RenderError."""
     file, tracks = plan.tracks.file, plan.tracks
     chosen = {track.stream.index: track.carriage for track in plan.kept}
     if chosen:
-        write_companion(file, chosen, plan.part, folder / "companion.mkv")
+        write_companion(file, chosen, plan.part, folder / "companion.mkv", check)
     if (plan.attached or plan.covers) and file.input:
         with file.input.open() as source:
             for stream in plan.attached:
