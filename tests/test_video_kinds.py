@@ -392,7 +392,7 @@ def test_what_was_made_is_told(tmp_path, shifting_model, caplog, capfd):
     for part in (
         "x.mp4: 8 frames of 96x64, 20 frames a second, 0.400 s, ",
         "made in ",
-        "(stream 1, pcm_s16le, deu) copied",
+        "(stream 1, pcm_s16le, deu) ",
     ):
         assert part in text
     assert "left out: 1 attachment: .mp4 holds none, .mkv does" in text

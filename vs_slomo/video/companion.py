@@ -81,10 +81,12 @@ LINES = ("mov_text",)
 """Text that Matroska does not hold as it is."""
 
 
-def write_companion(file: Container, chosen: dict[int, str], part: Part, path: Path, check: Callable[[], None]) -> None:
-    """Write the chosen streams, by index, in the order given, each by its carriage. Raises RenderError.
+def write_companion(
+    file: Container, chosen: dict[int, str], part: Part, path: Path, check: Callable[[], None]
+) -> set[int]:
+    """Write the chosen streams, by index, in the order given, each by its carriage; return those that have packets.
 
-    check: called again and again; what it raises ends the work.
+    Raises RenderError. check: called again and again; what it raises ends the work.
     """
     import av
 
@@ -97,7 +99,7 @@ def write_companion(file: Container, chosen: dict[int, str], part: Part, path: P
                 for index, how in chosen.items()
             }
             target.start_encoding()
-            done: set[int] = set()
+            done, filled = set[int](), set[int]()
             for packet, which in packets(source):
                 check()
                 writer = writers.get(packet.stream_index)
@@ -117,9 +119,12 @@ def write_companion(file: Container, chosen: dict[int, str], part: Part, path: P
                     continue
                 for made in writer.packets(packet, moment):
                     target.mux(made)
-            for writer in writers.values():
+                    filled.add(packet.stream_index)
+            for index, writer in writers.items():
                 for made in writer.rest():
                     target.mux(made)
+                    filled.add(index)
+            return filled
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
         raise RenderError(f"sound and subtitles cannot be read: {str(error).splitlines()[0]}") from error
 

@@ -106,7 +106,9 @@ def read_contents(given: Input) -> Contents:
             return Contents(failed=_said(error, errors()))
         with container:
             streams = tuple(map(_stream, container.streams))
-            film = next((s.index for s in streams if s.kind == "video" and not s.cover), -1)
+            films = [s for s in streams if s.kind == "video" and not s.cover]
+            known = [s for s in films if s.codec != "unknown"]
+            film = next((s.index for s in known or films), -1)
             about = Contents(
                 format=container.format.name,
                 streams=streams,
@@ -114,7 +116,7 @@ def read_contents(given: Input) -> Contents:
                 chapters=tuple(_chapters(container)),
                 video=film,
             )
-            if film < 0:
+            if not known:
                 return about
             return _with_packets(container, about, errors)
 

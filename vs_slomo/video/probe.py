@@ -138,6 +138,8 @@ def probe(path: str | os.PathLike[str]) -> Container:
     streams, errors, pictures = read.streams, read.errors, read.pictures
     if read.failed or not streams or read.format == "tty":
         raise SourceError(f"{path}: is not a video ({read.failed or (errors[0] if errors else 'text')})")
+    if read.video >= 0 and pictures is None:
+        raise SourceError(f"{path}: is in a video format that no decoder here knows")
     if read.video < 0 or pictures is None:
         raise SourceError(f"{path}: holds no video, only {', '.join(sorted({s.kind for s in streams}))}")
     if cut := [error for error in errors if CUT_OFF.search(error)]:

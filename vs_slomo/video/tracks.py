@@ -179,7 +179,14 @@ def write_inputs(plan: Plan, folder: Path, check: Callable[[], None] = lambda: N
     file, tracks = plan.tracks.file, plan.tracks
     chosen = {track.stream.index: track.carriage for track in plan.kept}
     if chosen:
-        write_companion(file, chosen, plan.part, folder / "companion.mkv", check)
+        filled = write_companion(file, chosen, plan.part, folder / "companion.mkv", check)
+        # Old versions of ffmpeg cannot open a file without packets.
+        for track in [t for t in plan.kept if t.stream.kind == "subtitle" and t.stream.index not in filled]:
+            plan.kept.remove(track)
+            plan.leave(track.stream.name, "it has no line in this part")
+        if len(plan.kept) < len(chosen):
+            write_inputs(plan, folder, check)
+            return
     if (plan.attached or plan.covers) and file.input:
         with file.input.open() as source:
             for stream in plan.attached:
