@@ -21,7 +21,7 @@ from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_pre
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.dis import dis_flow
 from vs_slomo.model.superslomo import network_input
-from vs_slomo.weights import SCALES
+from vs_slomo.weights import FLOWS, SCALES
 
 
 def textured(height, width, x=0, y=0):
@@ -91,7 +91,7 @@ def test_flow():
     for got in ("raft", "", 1, ["dis"]):
         with pytest.raises(ArgumentError) as error:
             check_flow(got, "dis")
-        assert str(error.value) == f"flow: got {got!r}, allowed: None or one of unet, dis"
+        assert str(error.value) == f"flow: got {got!r}, allowed: None or one of {', '.join(FLOWS)}"
 
 
 # --- flows and frames -------------------------------------------------------------------------------------

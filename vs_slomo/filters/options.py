@@ -23,7 +23,7 @@ __all__ = ["Options", "check", "check_options", "check_switch"]
 class Options:
     """What the making of frames needs to know: checked, nothing loaded yet.
 
-    A field with an option's name has the option's value; `check_options` computes the others.
+    A field that is named like an option gets the option's value by itself. `check_options` computes the other fields.
 
     sc_threshold: None without cut detection. sc_clip: where cuts are detected, in place of the clip itself.
     dedupe: the threshold, or None. max_gap: see `duplicates.place`. borders: bars, "auto" or None.

@@ -111,7 +111,7 @@ def slomo(
     Raises ArgumentError, FormatError or WeightsError when the script loads, before a device is touched or a
     frame requested; FormatError at an interlaced frame.
     """
-    # Only the arguments are local yet, so a new option needs no further line here.
+    # `locals()` holds only the arguments here, so a new option is checked without a further line.
     told = check(SLOMO, locals())
     clip = formats.check_clip(clip)
     options = check_options((clip.width, clip.height), **{name: told[name] for name in MOVING})

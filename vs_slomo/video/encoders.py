@@ -23,7 +23,7 @@ class Container:
     cover: "stream" or "file", how a cover picture is kept; "" where it is lost. attachments, chapters, alpha: whether
         it keeps them. flags: ffmpeg's options. pattern: whether the name is that of numbered pictures.
     countable: whether the frames of a finished file can be counted. highest: its highest rate, or 0.
-    late: whether a track can begin later than another.
+    late: whether it stores when a track begins, so that sound may begin after the picture (AVI does not).
     """
 
     codec: str = "x264"
@@ -98,7 +98,7 @@ CONTAINERS: dict[str, Container] = {
     ".flv": Container(copies=_set("aac mp3")),
     ".wmv": Container(codec="wmv2", sound="wmav2", copies=_set("wmav1 wmav2 wmapro")),
     ".ogv": Container(codec="libtheora", sound="libvorbis", copies=_set("vorbis opus flac")),
-    ".nut": Container(text="", alpha=True, cover=""),
+    ".nut": Container(alpha=True),
     ".gif": Container(**vars(SILENT) | {"codec": "gif", "highest": 50}),
     ".apng": Container(**vars(SILENT) | {"codec": "apng", "flags": ("-plays", "0")}),
     ".webp": Container(**vars(SILENT) | {"codec": "libwebp_anim", "flags": ("-loop", "0"), "countable": False}),
@@ -202,7 +202,8 @@ ENCODERS: dict[str, Encoder] = {
     "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, filters=LOCAL_PALETTES),
     "libwebp.*": Encoder(quality=("-quality", "{}"), range=(0, 100), rgb=True, alpha=True),
     "wrapped_avframe": Encoder(quality=(), preset="", formats=r"gray(8|9|1\d)?(le)?|yuv4(20|22|44)p.*|yuv411p"),
-    "(mpeg2video|mpeg4|mpeg1video|mjpeg|msmpeg4.*|wmv.*|flv|h263p?)": Encoder(**vars(SCALE) | {"default": 2}),
+    "mjpeg": Encoder(**vars(SCALE) | {"default": 2, "filters": "scale=out_range=full"}),  # JPEG has no other range
+    "(mpeg2video|mpeg4|mpeg1video|msmpeg4.*|wmv.*|flv|h263p?)": Encoder(**vars(SCALE) | {"default": 2}),
     "libtheora": Encoder(quality=("-q:v", "{}"), range=(0, 10), default=8, preset=""),
 }
 """By a pattern of ffmpeg's names; the first that fits counts."""
