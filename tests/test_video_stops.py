@@ -16,7 +16,11 @@ from vs_slomo.video.stops import stops
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 
 RENDER = """
-import sys
+import signal, sys
+# A job in a shell's background, or under nohup, ignores signals, and what it starts does too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from vs_slomo.video.render import encode
 from vs_slomo.video.source import source
 
