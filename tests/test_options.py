@@ -7,7 +7,6 @@ import inspect
 import subprocess
 import sys
 import typing
-from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,12 +17,10 @@ import vapoursynth as vs
 from vs_slomo.cli.app import app
 from vs_slomo.clips import cuts, duplicates
 from vs_slomo.engine import tiles
-from vs_slomo.engine.settings import Settings
 from vs_slomo.errors import ArgumentError
 from vs_slomo.filters import record
 from vs_slomo.filters.motion import motion
-from vs_slomo.filters.options import Options
-from vs_slomo.filters.record import CURVE, MOVING, RECORD, SLOMO, VIEW, MovingOptions, check
+from vs_slomo.filters.record import CURVE, RECORD, SLOMO, VIEW, MovingOptions, check
 from vs_slomo.filters.retime import retime
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.timing.timecodes import Timecodes
@@ -46,12 +43,6 @@ def keywords(function, positional):
 
 def test_slomo_has_every_option():
     assert [p.name for p in keywords(slomo, ["clip"])] == list(SLOMO)
-
-
-def test_every_option_arrives_where_frames_are_made():
-    """A new option without a field of `Options` would be checked, and then do nothing."""
-    arrived = {field.name for kind in (Options, Settings) for field in fields(kind)}
-    assert set(MOVING) - arrived == {"sc", "num_streams"}  # `sc_threshold` and `streams` hold these
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Unpack
+from dataclasses import dataclass
+from typing import Unpack, cast
 
 import vapoursynth as vs
 
@@ -23,34 +23,28 @@ __all__ = ["Options", "check", "check_options", "check_switch"]
 class Options:
     """What the making of frames needs to know: checked, nothing loaded yet.
 
-    A field that is named like an option gets the option's value by itself. `check_options` computes the other fields.
+    given: every option as it was given, checked; a new one is found there by its name. The others are computed from it:
 
-    sc_threshold: None without cut detection. sc_clip: where cuts are detected, in place of the clip itself.
-    dedupe: the threshold, or None. max_gap: see `duplicates.place`. borders: bars, "auto" or None.
-    curved: whether motion bends. streams: nodes that work side by side. matrix, range: assumed where frames have none.
+    settings: what makes an engine. sc_threshold: None without cut detection. dedupe: the threshold, or None.
+    borders: bars, "auto" or None. curved: whether motion bends. streams: nodes that work side by side.
     """
 
+    given: MovingOptions
     settings: Settings
     sc_threshold: float | None
-    sc_clip: vs.VideoNode | None
-    sc_action: str
     dedupe: float | None
-    max_gap: int
     borders: borders_of.Borders | str | None
     curved: bool
     streams: int
-    matrix: int | None
-    range: int | None
 
     def cuts(self, clip: vs.VideoNode) -> vs.VideoNode | None:
         """Return what `cuts.detect` says of the clip; None without cut detection. Raises ArgumentError."""
         if self.sc_threshold is None:
             return None
-        if self.sc_clip is not None and self.sc_clip.num_frames != clip.num_frames:
-            raise ArgumentError(
-                "sc_clip", f"{self.sc_clip.num_frames} frames", f"as many as the clip, {clip.num_frames}"
-            )
-        return cuts.detect(clip if self.sc_clip is None else self.sc_clip, self.sc_threshold)
+        sc_clip = self.given["sc_clip"]
+        if sc_clip is not None and sc_clip.num_frames != clip.num_frames:
+            raise ArgumentError("sc_clip", f"{sc_clip.num_frames} frames", f"as many as the clip, {clip.num_frames}")
+        return cuts.detect(clip if sc_clip is None else sc_clip, self.sc_threshold)
 
 
 def check_options(size: tuple[int, int], function: str = "check_options", **given: Unpack[MovingOptions]) -> Options:
@@ -60,7 +54,7 @@ def check_options(size: tuple[int, int], function: str = "check_options", **give
     """
     for name in given.keys() - MOVING.keys():
         raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
-    told = check(MOVING, given)
+    told = cast("MovingOptions", check(MOVING, given))
     info = weights.read_info(told["model"])
     device = check_device(told["device"])
     settings = Settings(
@@ -83,13 +77,13 @@ def check_options(size: tuple[int, int], function: str = "check_options", **give
         raise ArgumentError("curved", curved, "not together with dedupe, whose pictures come at uneven times")
     if curved and num_streams not in (None, 1):
         raise ArgumentError("num_streams", num_streams, "None or 1 with curved, whose pairs need each other's flow")
-    told |= {
-        "sc_threshold": told["sc_threshold"] if told["sc"] else None,
-        "dedupe": duplicates.THRESHOLD if dedupe is True else dedupe,
-        "borders": borders_of.check(told["borders"]),
-        "curved": curved,
-        "matrix": formats.check_matrix(told["matrix"]),
-    }
-    streams = num_streams or (1 if device == "cpu" or curved else 2)
-    as_told = {field.name: told[field.name] for field in fields(Options) if field.name in told}
-    return Options(settings=settings, streams=streams, **as_told)
+    formats.check_matrix(told["matrix"])
+    return Options(
+        given=told,
+        settings=settings,
+        sc_threshold=told["sc_threshold"] if told["sc"] else None,
+        dedupe=duplicates.THRESHOLD if dedupe is True else dedupe,
+        borders=borders_of.check(told["borders"]),
+        curved=curved,
+        streams=num_streams or (1 if device == "cpu" or curved else 2),
+    )

@@ -60,7 +60,7 @@ def frame_inputs(clip: vs.VideoNode, times: Times, options: Options, cut: vs.Vid
     settings = options.settings
     source = SourceInputs(
         native=clip,
-        network=formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.range),
+        network=formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.given["range"]),
         gray=formats.gray_clip(clip) if settings.stage.needs_gray else None,
     )
     if cut is None:
@@ -74,9 +74,10 @@ def frame_inputs(clip: vs.VideoNode, times: Times, options: Options, cut: vs.Vid
         plan = with_borders(per_output_frame(cut, times), clip, options)
         first, second = at(0), at(1)
     else:
-        decisions = duplicates.plan(times, duplicates.detect(clip, options.dedupe), cut, options.max_gap)
+        max_gap = options.given["max_gap"]
+        decisions = duplicates.plan(times, duplicates.detect(clip, options.dedupe), cut, max_gap)
         first, second = (
-            source.each(partial(duplicates.pick, times=times, decisions=decisions, which=end, max_gap=options.max_gap))
+            source.each(partial(duplicates.pick, times=times, decisions=decisions, which=end, max_gap=max_gap))
             for end in (duplicates.FIRST, duplicates.SECOND)
         )
         plan = with_borders(decisions, clip, options)
@@ -188,7 +189,7 @@ class PairFinder:
     def rgb(self, source: SourceInputs, seen: Box) -> Tensor:
         """Return what the networks see of a source frame, (1, 3, h, w) float32. seen: the part of their input."""
         frame = source.native
-        matrix = formats.rgb_matrix(frame.props, (frame.width, frame.height), self.options.matrix)
+        matrix = formats.rgb_matrix(frame.props, (frame.width, frame.height), self.options.given["matrix"])
         return frames.read_rgb(source.network, matrix, seen)
 
     def planes(self, k: int, frame: vs.VideoFrame, planes: tuple[int, ...]) -> Tensor:

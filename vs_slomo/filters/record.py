@@ -5,7 +5,7 @@ the checks (`check`), the keywords that `retime` and `motion` share with `slomo`
 (`cli/flags.py`) and README's table (`python -m vs_slomo.filters.record` prints it). `slomo` spells its keywords out,
 so that editors show them; `tests/test_options.py` compares all of them.
 
-To add an option, add an entry here, a keyword to `slomo`, and a field to `options.Options`. Torch is not loaded here.
+To add an option, add an entry here and a keyword to `slomo`; `Options.given` has its value. Torch is not loaded here.
 """
 
 import os

@@ -247,7 +247,7 @@ class NewFrames:
         formats.check_progressive(b)
         out = frames.new_frame(a if t <= 0.5 else b)
         if moment.cut:
-            if self.finder.options.sc_action == "blend":
+            if self.finder.options.given["sc_action"] == "blend":
                 fill(out, a, b, lambda plane0, plane1, *_: torch.lerp(plane0, plane1, t))
             return out
         self.finder.engine.run(lambda: self.move(out, moment, fed), self.stream)
