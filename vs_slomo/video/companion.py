@@ -117,9 +117,10 @@ def write_companion(
                     if done >= {file.video, *writers} - set(_sparse(source, writers)):
                         break
                     continue
+                index = packet.stream_index  # writing gives the packet another one
                 for made in writer.packets(packet, moment):
                     target.mux(made)
-                    filled.add(packet.stream_index)
+                    filled.add(index)
             for index, writer in writers.items():
                 for made in writer.rest():
                     target.mux(made)

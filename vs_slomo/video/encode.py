@@ -72,9 +72,6 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
             allowed = f"numbers that are not there yet, {output.name % min(there)} is, or overwrite (--overwrite)"
             raise ArgumentError("output", str(output), allowed)
         return output
-    if container_of(output).pattern:
-        allowed = f"a name with a place for numbers, such as {output.stem}%05d{output.suffix}"
-        raise ArgumentError("output", str(output), allowed)
     outputs.check_output(output, overwrite=overwrite)
     return output
 
@@ -87,6 +84,9 @@ def is_sequence(output: Path) -> bool:
 def check_container(output: Path, options: Sequence[str]) -> None:
     """Raise ArgumentError where ffmpeg knows no container by the output's ending, nor is told one by an option."""
     check_kind(output, options)
+    if container_of(output).pattern and not is_sequence(output):
+        allowed = f"a name with a place for numbers, such as {output.stem}%05d{output.suffix}"
+        raise ArgumentError("output", str(output), allowed)
     if "-f" in options:
         return
     nothing = ["-f", "rawvideo", "-video_size", "16x16", "-framerate", "1", "-i", os.devnull, "-c", "copy"]
