@@ -22,11 +22,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo import weights
 from vs_slomo.engine import Pair, dis_flow
-from vs_slomo.metrics import has_ssimulacra2, psnr, ssim, ssimulacra2
+from vs_slomo.metrics import psnr, ssim
 from vs_slomo.model import Flows, Motion, SuperSloMo, acceleration, flows_at, network_input, padded
 from vs_slomo.training.data import Image, find_clips, read_frames
 from vs_slomo.unet import MULTIPLE
@@ -134,6 +135,35 @@ def cases(folders: Sequence[Path], span: int, count: int, max_size: int = 0) -> 
             gray0, gray1 = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in images[middle - 1 : middle + 1])
             moving = dis_flow(gray0, gray1).square().sum(1).sqrt()[0] > MOVING
             yield Case(path.name, images, truth, t, moving)
+
+
+def has_ssimulacra2() -> bool:
+    """Whether the plugin is there that `ssimulacra2` asks, `vapoursynth-vszip`."""
+    return hasattr(vs.core, "vszip")
+
+
+def ssimulacra2(picture: Tensor, truth: Tensor) -> float:
+    """SSIMULACRA2 of two pictures (1, 3, H, W) in [0, 1], sRGB: 100 is equal, 90 and more hardly to be told apart.
+
+    It weighs what is seen: edges that are soft or twice there, detail that is lost. Below 0 for what is far off.
+    """
+
+    def clip_of(values: Tensor) -> vs.VideoNode:
+        planes = values[0].float().clamp(0, 1).cpu().numpy()
+        height, width = planes.shape[1:]
+        blank = vs.core.std.BlankClip(format=vs.RGBS, width=width, height=height, length=1, keep=True)
+
+        def write(n: int, f: vs.VideoFrame) -> vs.VideoFrame:  # noqa: ARG001
+            frame = f.copy()
+            for k, plane in enumerate(planes):
+                np.copyto(np.asarray(frame[k]), plane)
+            return frame
+
+        return blank.std.ModifyFrame(blank, write)
+
+    compared = vs.core.vszip.SSIMULACRA2(clip_of(truth), clip_of(picture))
+    with compared.get_frame(0) as frame:
+        return float(frame.props["SSIMULACRA2"])
 
 
 def judged(picture: Tensor, case: Case) -> dict[str, float]:
