@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "quality.py"
 
@@ -65,3 +66,17 @@ def test_tables_leave_out_what_nothing_measures(quality, capsys):
     assert "SSIMULACRA2" not in printed
     means = [line.split()[1] for line in printed.splitlines() if line.startswith("mean")]
     assert means == ["33.00", "0.8500", "20.00"]
+
+
+def test_ssimulacra2_falls_as_a_picture_gets_softer(quality):
+    if not quality.has_ssimulacra2():
+        pytest.skip("needs vapoursynth-vszip")
+    texture = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    truth = F.interpolate(texture, scale_factor=8, mode="bicubic").clamp(0, 1)
+    soft = [F.avg_pool2d(F.pad(truth, (k, k, k, k), mode="replicate"), 2 * k + 1, 1) for k in (1, 3, 6)]
+    scores = [quality.ssimulacra2(x[0], truth[0]) for x in (truth, *soft)]
+    assert scores[0] == pytest.approx(100, abs=0.1)
+    assert scores == sorted(scores, reverse=True)
+    assert scores[1] < 99
+    # Where things are counts, not only how they look: one pixel to the side.
+    assert quality.ssimulacra2(truth.roll(1, 3)[0], truth[0]) < scores[0] - 5

@@ -31,8 +31,11 @@ def test_a_run_in_a_folder(tmp_path):
     write_clip(tmp_path / "held" / "other", 2)
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "one.png"), frames[0])
+    (tmp_path / "teacher.whl").write_bytes(b"wheel")
     config = Config(
         data=str(tmp_path / "in"),
+        rife=str(tmp_path / "teacher.whl"),
+        favoured=("clip*",),
         run=str(tmp_path / "somewhere"),
         validation=str(tmp_path / "held"),
         photos=str(tmp_path / "photos"),
@@ -52,6 +55,8 @@ def test_a_run_in_a_folder(tmp_path):
     assert (loaded.data, loaded.validation, loaded.photos, loaded.run) == ("train", "validation", "photos", "run")
     assert weights.read_info(target / loaded.start).width == weights.read_info("bundled").width
     assert (target / "photos" / "one.webp").exists()
+    assert (target / loaded.rife).read_bytes() == b"wheel"
+    assert (loaded.rife, loaded.favoured) == ("teacher.whl", ("clip*",))
     with pytest.raises(ArgumentError, match=r"pack: got .*pack', allowed: a folder that is not there yet"):
         pack_run(config, target, megabytes=20)
 

@@ -40,6 +40,9 @@ def pack_run(config: Config, target: Path, *, megabytes: float) -> None:
         here["start"] = "start.safetensors"
         start = shutil.copyfile(weights.find(config.start), target / here["start"])
         left -= start.stat().st_size
+    if config.rife:
+        here["rife"] = Path(config.rife).name
+        left -= shutil.copyfile(config.rife, target / here["rife"]).stat().st_size
     if config.photos:
         here["photos"] = "photos"
         left -= pack_photos(Path(config.photos), target / "photos")
