@@ -76,13 +76,22 @@ def test_precision():
 
 
 def test_scale():
-    assert [check_scale(None, s) for s in SCALES] == list(SCALES)
-    assert [check_scale(s, 0.5) for s in SCALES] == list(SCALES)
-    assert isinstance(check_scale(1, 0.5), float)
+    assert [check_scale(None, s, (1280, 720), "cpu") for s in SCALES] == list(SCALES)
+    assert [check_scale(s, 0.5, (64, 64), "cpu") for s in SCALES] == list(SCALES)
+    assert isinstance(check_scale(1, 0.5, (64, 64), "cpu"), float)
     for got in (4, 2, 0, -1, 0.3, "1", [1], float("nan")):
         with pytest.raises(ArgumentError) as error:
-            check_scale(got, 0.5)
+            check_scale(got, 0.5, (64, 64), "cpu")
         assert str(error.value) == f'scale: got {got!r}, allowed: None, "auto" or one of 1.0, 0.5, 0.25, 0.125'
+
+
+def test_scale_by_size_and_device():
+    sizes = ((64, 64), (640, 360), (640, 480), (854, 480), (1280, 720), (1920, 1080), (3840, 2160))
+    found = {d: [check_scale(None, 0.5, size, d) for size in sizes] for d in ("cpu", "cuda", "cuda:1", "xpu", "mps")}
+    assert found["cpu"] == [1, 1, 1, 0.5, 0.5, 0.5, 0.5]
+    assert all(scales == [1, 1, 1, 1, 1, 1, 0.5] for device, scales in found.items() if device != "cpu")
+    assert [check_scale(None, 1, size, "cpu") for size in sizes] == [1] * 7  # public checkpoints
+    assert [check_scale("auto", 1, size, "cpu") for size in sizes] == [1, 1, 1, 1, 1, 0.5, 0.25]
 
 
 def test_flow():

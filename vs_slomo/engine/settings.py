@@ -17,6 +17,9 @@ from .tiles import SMALLEST
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
+FULL_PIXELS = {"cpu": 640 * 480, "cuda": 1920 * 1088, "xpu": 1920 * 1088, "mps": 1920 * 1088}
+"""Pictures of at most so many pixels are seen by the networks at full size, by the kind of device. The networks' time
+grows with the pixels they see: on two CPU cores 640x360 at 1 costs them as much as 1280x720 at 1/2."""
 AUTO_PIXELS = 1 << 20
 """The most pixels that the networks see with `scale="auto"`."""
 PAIR_BYTES = 256 << 20
@@ -91,15 +94,20 @@ def check_precision(precision: str | None, device: str) -> Precision:
     return precision  # type: ignore[return-value]  # mypy does not narrow a str by a dict's keys
 
 
-def check_scale(scale: float | str | None, native: float, size: tuple[int, int] = (0, 0)) -> float:
-    """Return the networks' resolution as a part of the picture's; None is the model's own. Raises ArgumentError.
+def check_scale(scale: float | str | None, native: float, size: tuple[int, int], device: str) -> float:
+    """Return the networks' resolution as a part of the picture's. Raises ArgumentError.
 
-    size: the picture's width and height. "auto" halves the model's own until the networks see at most 2^20 pixels:
-    1280x720 at 1, 1920x1080 at 1/2, 3840x2160 at 1/4 where the model's own is 1.
+    native: the model's own. size: the picture's width and height. device: its name.
+
+    None is 1 for pictures of at most FULL_PIXELS, and for larger ones the model's own. "auto" halves that until the
+    networks see at most 2^20 pixels: 1280x720 at 1, 1920x1080 at 1/2, 3840x2160 at 1/4 where the model's own is 1.
+    Neither depends on free memory, load or a timing: the same script gives the same picture.
     """
-    if scale is None or scale == "auto":
-        width, height = size
-        while scale == "auto" and native > SCALES[-1] and width * height * native**2 > AUTO_PIXELS:
+    width, height = size
+    if scale is None:
+        return 1.0 if width * height <= FULL_PIXELS[device.partition(":")[0]] else native
+    if scale == "auto":
+        while native > SCALES[-1] and width * height * native**2 > AUTO_PIXELS:
             native /= 2
         return native
     if isinstance(scale, bool) or scale not in SCALES:

@@ -62,7 +62,7 @@ def check_options(size: tuple[int, int], function: str = "check_options", **give
         model=weights.find(told["model"]).absolute(),
         device=device,
         precision=check_precision(told["precision"], device),
-        scale=check_scale(told["scale"], info.scale, size),
+        scale=check_scale(told["scale"], info.scale, size, device),
         flow=check_flow(told["flow"], info.flow),
         tile=told["tile"],
     )

@@ -105,7 +105,7 @@ class MovingOptions(TypedDict, total=False):
             help='Resolution of the networks, relative to the clip: 1, 0.5, 0.25, 0.125, or `"auto"` to choose by size',
             allowed=f'None, "auto" or one of {", ".join(map(str, SCALES))}',
             check=optional(one_of("auto", *SCALES)),
-            none="the model's",
+            none="1 for small clips, else the model's",
             command="Resolution of the networks, relative to the video: 1, 1/2, 1/4, 1/8, or auto to choose by size",
             metavar="S",
         ),

@@ -79,8 +79,9 @@ def slomo(
         clip without a rate (fps 0) have.
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
-    scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is the model's own. "auto" is
-        half of that, or less, where the networks would see more than 2^20 pixels (see `engine.check_scale`).
+    scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is 1 for clips up to 640x480
+        on the CPU and up to 1920x1088 on a GPU, and the model's own for larger ones. "auto" halves the model's own
+        until the networks see at most 2^20 pixels (see `settings.check_scale`).
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
         second network); None is what the model works best with.
     device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
