@@ -95,11 +95,14 @@ def test_scale_by_size_and_device():
 
 
 def test_flow():
-    assert check_flow(None, "dis") == "dis"
-    assert check_flow("unet", "dis") == "unet"
+    assert [check_flow(None, "dis", scale, "cpu") for scale in SCALES] == ["unet", "dis", "dis", "dis"]
+    assert {check_flow(None, "dis", 0.5, d) for d in ("cuda", "cuda:1", "xpu", "mps")} == {"unet"}
+    assert {check_flow(None, "unet", scale, "cpu") for scale in SCALES} == {"unet"}
+    assert check_flow("unet", "dis", 0.5, "cpu") == "unet"
+    assert check_flow("dis", "unet", 1, "cuda") == "dis"
     for got in ("raft", "", 1, ["dis"]):
         with pytest.raises(ArgumentError) as error:
-            check_flow(got, "dis")
+            check_flow(got, "dis", 1, "cpu")
         assert str(error.value) == f"flow: got {got!r}, allowed: None or one of {', '.join(FLOWS)}"
 
 

@@ -62,7 +62,7 @@ def test_a_new_flow_stage(shifting_model, monkeypatch):
         assert abs(made.astype(float) - (x.astype(float) + y) / 2).max() <= 0.5
     forward = motion(CLIP, **options).forward.get_frame(0)
     assert not np.asarray(forward[0]).any()
-    assert check_flow("still", "unet") == "still"
+    assert check_flow("still", "unet", 1, "cpu") == "still"
 
 
 def test_a_new_fusion(shifting_model, tmp_path, monkeypatch):
@@ -101,7 +101,7 @@ def test_the_network_finds_its_own_flow(shifting_model, engine_of):
 
 def test_what_is_no_flow_stage():
     with pytest.raises(ArgumentError, match=f"flow: got 'still', allowed: None or one of {', '.join(FLOWS)}"):
-        check_flow("still", "unet")
+        check_flow("still", "unet", 1, "cpu")
 
 
 def test_a_stage_that_needs_gray_says_so(shifting_model, monkeypatch, engine_of):

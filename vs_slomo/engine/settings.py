@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.flow import FLOWS, FlowName, FlowStage
+from vs_slomo.model.flow import FLOWS, NETWORK, FlowName, FlowStage
 from vs_slomo.weights import SCALES
 
 from .tiles import SMALLEST
@@ -122,10 +122,16 @@ def check_tile(tile: int | None) -> int | None:
     return tile
 
 
-def check_flow(flow: str | None, native: FlowName) -> FlowName:
-    """Return the flow stage's name; None is what the model's file says. Raises ArgumentError."""
+def check_flow(flow: str | None, native: FlowName, scale: float, device: str) -> FlowName:
+    """Return the flow stage's name. Raises ArgumentError.
+
+    native: the model's own. scale: the networks' resolution. device: its name.
+
+    None is the flow network where it sees the whole picture, and on every device but the CPU, where other stages would
+    wait for the CPU; else it is the model's own.
+    """
     if flow is None:
-        return native
+        return NETWORK if scale == 1 or device != "cpu" else native
     for name in FLOWS:
         if name == flow:
             return name

@@ -57,13 +57,14 @@ def check_options(size: tuple[int, int], function: str = "check_options", **give
     told = cast("MovingOptions", check(MOVING, given))
     info = weights.read_info(told["model"])
     device = check_device(told["device"])
+    scale = check_scale(told["scale"], info.scale, size, device)
     settings = Settings(
         # Absolute: vspipe changes the working directory while it loads the script, and only then.
         model=weights.find(told["model"]).absolute(),
         device=device,
         precision=check_precision(told["precision"], device),
-        scale=check_scale(told["scale"], info.scale, size, device),
-        flow=check_flow(told["flow"], info.flow),
+        scale=scale,
+        flow=check_flow(told["flow"], info.flow, scale, device),
         tile=told["tile"],
     )
     sc_clip, dedupe, num_streams = told["sc_clip"], told["dedupe"], told["num_streams"]

@@ -116,7 +116,7 @@ class MovingOptions(TypedDict, total=False):
             help="Flow stage: `unet` (the paper's network) or `dis` (classical flow, refined by the second network)",
             allowed=f"None or one of {', '.join(FLOWS)}",
             check=optional(key_of(FLOWS)),
-            none="the model's",
+            none="by size and device",
         ),
     ]
     device: Annotated[

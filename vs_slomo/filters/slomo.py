@@ -83,7 +83,7 @@ def slomo(
         on the CPU and up to 1920x1088 on a GPU, and the model's own for larger ones. "auto" halves the model's own
         until the networks see at most 2^20 pixels (see `settings.check_scale`).
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
-        second network); None is what the model works best with.
+        second network). None is "unet" where it sees the whole picture (scale 1) and on a GPU, else the model's own.
     device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
     precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, else "fp32".
     tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
