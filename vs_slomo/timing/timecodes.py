@@ -20,6 +20,7 @@ from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.outputs import write_text
 
 from .positions import LISTED, NEAR, Timeline, Timing, read_rate
 
@@ -173,7 +174,7 @@ class Timecodes:
         if version not in (1, 2):
             raise ArgumentError("version", version, "1 or 2")
         lines = self._rates() if version == 1 else self._moments()
-        Path(path).write_text("\n".join([f"# timecode format v{version}", *lines, ""]), encoding="ascii")
+        write_text(path, "\n".join([f"# timecode format v{version}", *lines, ""]), name="path")
 
     def _moments(self) -> list[str]:
         return [f"{(tick - self.ticks[0]) * self.unit * 1000:.6f}" for tick in self.ticks]

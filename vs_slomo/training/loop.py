@@ -29,6 +29,7 @@ from vs_slomo.errors import ArgumentError, WeightsError
 from vs_slomo.model.flow import FLOWS
 from vs_slomo.model.fusion import DEFAULT
 from vs_slomo.model.superslomo import SuperSloMo
+from vs_slomo.outputs import new_file
 
 from .config import Config, Stage, Weights
 from .data import Sample, SceneSet, Windows, collate, prepare, texture_bank
@@ -129,12 +130,11 @@ class State:
 
     def save(self, path: Path, config: Config) -> None:
         """Write a checkpoint; nobody ever sees half of one."""
-        new = path.with_suffix(".new")
         saved: dict[str, Any] = {name: getattr(self, name) for name in self.PLAIN}
         saved |= {"model": self.model.state_dict(), "average": self.average.state_dict()}
         saved |= {"optimizer": self.optimizer and self.optimizer.state_dict(), "random": torch.get_rng_state()}
-        torch.save(saved | {"config": to_builtins(config)}, new)
-        new.replace(path)
+        with new_file(path, overwrite=True) as new:
+            torch.save(saved | {"config": to_builtins(config)}, new)
 
     def load(self, path: Path) -> dict[str, Any] | None:
         """Go on from a checkpoint; return the optimizer's state, for the stage that needs it."""

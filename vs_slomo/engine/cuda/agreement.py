@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .kernels import _bilinear
+from .kernels import _bilinear, motion_at
 
 
 @triton.jit
@@ -82,15 +82,10 @@ def warp_kernel(
     column, row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
     mask = column < width
     x, y = column.to(tl.float32), row.to(tl.float32)
-    # Where the pixel's centre lies in the fields; they are no finer than the plane.
-    field_x = (x + origin_x + 0.5) / tl.maximum(ratio_x, 1.0) - 0.5
-    field_y = (y + origin_y + 0.5) / tl.maximum(ratio_y, 1.0) - 0.5 + tl.zeros_like(field_x)
-    size, area = field_height * field_width, height * width
-    x0 = ratio_x * _bilinear(fields, field_x, field_y, field_height, field_width, mask)
-    y0 = ratio_y * _bilinear(fields + size, field_x, field_y, field_height, field_width, mask)
-    x1 = ratio_x * _bilinear(fields + 2 * size, field_x, field_y, field_height, field_width, mask)
-    y1 = ratio_y * _bilinear(fields + 3 * size, field_x, field_y, field_height, field_width, mask)
-    logit = _bilinear(fields + 4 * size, field_x, field_y, field_height, field_width, mask)
+    area = height * width
+    x0, y0, x1, y1, logit = motion_at(
+        fields, x, y, field_height, field_width, origin_x, origin_y, ratio_x, ratio_y, mask
+    )
     place = row * width + column
     tl.store(told + place, tl.sigmoid(logit + odds), mask=mask)
     if tl.load(finite) == 0:

@@ -24,6 +24,21 @@ def _bilinear(ptr, x, y, height, width, mask):
 
 
 @triton.jit
+def motion_at(fields, x, y, field_height, field_width, origin_x, origin_y, ratio_x, ratio_y, mask):
+    """Return Ft0 and Ft1 at a row's pixels, in the planes' pixels, and the logit. fields: as in `render_kernel`."""
+    # Where the pixel's centre lies in the fields; they are no finer than the plane.
+    field_x = (x + origin_x + 0.5) / tl.maximum(ratio_x, 1.0) - 0.5
+    field_y = (y + origin_y + 0.5) / tl.maximum(ratio_y, 1.0) - 0.5 + tl.zeros_like(field_x)
+    size = field_height * field_width
+    x0 = ratio_x * _bilinear(fields, field_x, field_y, field_height, field_width, mask)
+    y0 = ratio_y * _bilinear(fields + size, field_x, field_y, field_height, field_width, mask)
+    x1 = ratio_x * _bilinear(fields + 2 * size, field_x, field_y, field_height, field_width, mask)
+    y1 = ratio_y * _bilinear(fields + 3 * size, field_x, field_y, field_height, field_width, mask)
+    logit = _bilinear(fields + 4 * size, field_x, field_y, field_height, field_width, mask)
+    return x0, y0, x1, y1, logit
+
+
+@triton.jit
 def render_kernel(
     fields,  # (5, field_height, field_width) float32: Ft0, Ft1, logit
     plane0,  # (CHANNELS, height, width)
@@ -48,19 +63,14 @@ def render_kernel(
     row = tl.program_id(1)
     mask = column < width
     x, y = column.to(tl.float32), row.to(tl.float32)
-    # Where the pixel's centre lies in the fields; they are no finer than the plane.
-    field_x = (x + origin_x + 0.5) / tl.maximum(ratio_x, 1.0) - 0.5
-    field_y = (y + origin_y + 0.5) / tl.maximum(ratio_y, 1.0) - 0.5 + tl.zeros_like(field_x)
-    size = field_height * field_width
-    x0 = x + ratio_x * _bilinear(fields, field_x, field_y, field_height, field_width, mask)
-    y0 = y + ratio_y * _bilinear(fields + size, field_x, field_y, field_height, field_width, mask)
-    x1 = x + ratio_x * _bilinear(fields + 2 * size, field_x, field_y, field_height, field_width, mask)
-    y1 = y + ratio_y * _bilinear(fields + 3 * size, field_x, field_y, field_height, field_width, mask)
-    weight = tl.sigmoid(_bilinear(fields + 4 * size, field_x, field_y, field_height, field_width, mask) + odds)
+    x0, y0, x1, y1, logit = motion_at(
+        fields, x, y, field_height, field_width, origin_x, origin_y, ratio_x, ratio_y, mask
+    )
+    weight = tl.sigmoid(logit + odds)
     for channel in tl.static_range(CHANNELS):
         start = channel * height * width
-        a = _bilinear(plane0 + start, x0, y0, height, width, mask)
-        b = _bilinear(plane1 + start, x1, y1, height, width, mask)
+        a = _bilinear(plane0 + start, x + x0, y + y0, height, width, mask)
+        b = _bilinear(plane1 + start, x + x1, y + y1, height, width, mask)
         value = b + (a - b) * weight
         if INTEGER:
             value = tl.floor(tl.minimum(tl.maximum(value, 0.0), peak) + 0.5)
