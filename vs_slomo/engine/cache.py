@@ -16,7 +16,7 @@ from .settings import FRAME_BYTES
 log = logging.getLogger("vs_slomo")
 
 ENTRY_BYTES = 1024
-"""An entry's own cost: of a still scene there may be very many that hold nothing else."""
+"""The cost of an entry itself. A still scene may have very many entries that hold nothing else."""
 
 
 class Sized(Protocol):

@@ -119,7 +119,7 @@ def _remove(part: Path) -> None:
 
 
 def _lock(part: Path) -> int | None:
-    """Open the file, made where it is not there, for this process alone; None where another process has it."""
+    """Open the file for this process alone, and create it if it is missing. None if another process has it."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     handle = os.open(part, flags, 0o666)
     try:
@@ -237,7 +237,7 @@ def _version(url: str, response: HTTPResponse, start: int) -> Version | None:
 
 
 def _noted(url: str, part: Path) -> Version | None:
-    """Return the version that `part` is the beginning of; None if it is unknown or of another address."""
+    """Return the version of the file that `part` begins. None if it is unknown or belongs to another address."""
     try:
         version = Version(**json.loads(_note(part).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):

@@ -26,7 +26,7 @@ def _bilinear(ptr, x, y, height, width, mask):
 @triton.jit
 def motion_at(fields, x, y, field_height, field_width, origin_x, origin_y, ratio_x, ratio_y, mask):
     """Return Ft0 and Ft1 at a row's pixels, in the planes' pixels, and the logit. fields: as in `render_kernel`."""
-    # Where the pixel's centre lies in the fields; they are no finer than the plane.
+    # The position of the pixel's centre in the fields, which are no finer than the plane.
     field_x = (x + origin_x + 0.5) / tl.maximum(ratio_x, 1.0) - 0.5
     field_y = (y + origin_y + 0.5) / tl.maximum(ratio_y, 1.0) - 0.5 + tl.zeros_like(field_x)
     size = field_height * field_width
