@@ -232,3 +232,26 @@ def test_muxers_that_write_many_files(tmp_path, muxer):
     path = media.picture(tmp_path / "a.mkv", seconds=0.4)
     with pytest.raises(ArgumentError, match="a file of its own"):
         encode(source(path), tmp_path / "x.mkv", options=["-f", muxer])
+
+
+def test_times_below_zero_in_matroska(tmp_path):
+    whole = media.picture(tmp_path / "a.mp4", rate=25, seconds=1)
+    early = ("-avoid_negative_ts", "disabled")
+    media.run("-itsoffset", -0.3, "-i", whole, "-c", "copy", *early, path := tmp_path / "a.mkv")
+    assert (len(probe(path).times), probe(path).rate, source(path).num_frames) == (25, 25, 25)
+
+
+def test_numbers_with_a_gap(tmp_path):
+    media.run("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.4", tmp_path / "%02d.png")
+    (tmp_path / "03.png").unlink()
+    with pytest.raises(SourceError, match=r"the numbers have a gap, 03\.png is missing and there are more up to 10\.png"):
+        source(tmp_path / "%02d.png")
+
+
+def test_joined_matroska(tmp_path):
+    """`cat a.mkv b.mkv`: the second begins its clock anew."""
+    one = media.picture(tmp_path / "a.mkv", *PAIR, "-c:a", "flac", rate=25, seconds=0.4, before=SINE).read_bytes()
+    (path := tmp_path / "joined.mkv").write_bytes(one + one)
+    made = again(path, tmp_path / "x.mkv")
+    assert (len(made.times), made.rate, made.variable) == (20, 25, False)
+    assert float(made.sound_end) == pytest.approx(0.8, abs=0.1)
