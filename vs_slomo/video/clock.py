@@ -128,7 +128,9 @@ def _numbered(path: Path) -> Input:
         raise SourceError(f"{path}: does not exist, neither as a file nor as numbered pictures")
     if gap := next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None):
         last = path.name % numbers[-1]
-        raise SourceError(f"{path}: the numbers have a gap, {path.name % gap} is missing and there are more up to {last}")
+        raise SourceError(
+            f"{path}: the numbers have a gap, {path.name % gap} is missing and there are more up to {last}"
+        )
     return Input(path, str(path), min(numbers))
 
 
