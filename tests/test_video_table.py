@@ -9,11 +9,12 @@ from pathlib import Path
 import media
 import numpy as np
 import pytest
+from conftest import python
 from sync_media import CODECS
-from test_video_damage import outcome
 from test_video_kinds import retimed
 
 from vs_slomo.errors import RenderError, SourceError
+from vs_slomo.video.encoders import usual_codec
 from vs_slomo.video.probe import UPRIGHT, probe
 from vs_slomo.video.render import Tracks, encode, graph, render
 from vs_slomo.video.source import source
@@ -46,8 +47,8 @@ TABLE = {
     "a lost frame": "right right right right right right right right right right - said",
     "transparency": "- right right said - - - right - right - right",
     "odd sizes": "right right said right right right said said right right right right",
-    "turned": "right right right - - - - - - - - -",
-    "tags": "right right right right said said said right said said said said",
+    "turned": "right right right right - - - - - - - -",
+    "tags": "right right right right said said said right right said said said",
     "chapters": "right right right right said said said said said said said said",
     "two sounds, subtitles, font": "said said right said said said said said said said said said",
     "nothing destroyed": "right right right right right right right right right right right right",
@@ -68,6 +69,7 @@ def make(path: Path, ending: str, frames: int = FRAMES, options=(), shape="") ->
         media.run("-f", "lavfi", "-i", picture, *(options or SILENT.get(ending, ())), path)
         return path
     video, sound = CODECS[ending]
+    sound = "pcm_s16le" if ending == "avi" else sound  # MP3 has silence at its start, of which ffmpeg makes a gap
     tone = ("-f", "lavfi", "-i", f"sine=d={frames / 25}:r=48000")
     media.run("-f", "lavfi", "-i", picture, *tone, "-c:v", video, "-pix_fmt", "yuv420p", "-bf", 0, "-c:a", sound, path)
     return path
@@ -88,7 +90,7 @@ class Case:
 
     def rate(self) -> str:
         path = make(self.given, self.ending)
-        clip = graph(path, multi=2, model=self.model).clip
+        clip = graph(path, multi=2, codec=usual_codec(path), model=self.model).clip
         assert (clip.num_frames, clip.fps) == (2 * FRAMES, 50)
         assert originals(clip, source(path)) == FRAMES
         made = source(render(path, self.output, multi=2, model=self.model))
@@ -196,17 +198,32 @@ class Case:
 
     def damaged(self) -> str:
         whole = make(self.given, self.ending)
-        if self.ending == "png":
-            whole = Path(str(whole) % 5)
-        data = whole.read_bytes()
-        for seed, cut in enumerate((len(data) // 2, len(data) - 9, 3)):
-            path = whole if self.ending == "png" else self.folder / f"{seed}.{self.ending}"
-            path.write_bytes(data[:cut])
-            output = self.folder / f"{seed}.mkv"
-            how = outcome(self.given if self.ending == "png" else path, output)
-            assert how in ("a film", "an error"), how
-            assert output.exists() == (how == "a film")
+        one = Path(str(whole) % 5) if self.ending == "png" else whole
+        data = one.read_bytes()
+        for cut in (len(data) // 2, len(data) - 9, 3):
+            one.write_bytes(data[:cut])
+            output = self.folder / f"{cut}.mkv"
+            done = python(OPENED, whole, output)
+            assert done.returncode == 0, done.stderr
+            assert output.exists() == (done.stdout.strip() == "a film")
         return RIGHT
+
+
+OPENED = """
+    import sys
+    from vs_slomo.errors import SlomoError
+    from vs_slomo.video.probe import probe
+    from vs_slomo.video.render import Tracks, encode
+    from vs_slomo.video.source import open_file
+
+    try:
+        opened = open_file(probe(sys.argv[1]))
+        encode(opened.clip, sys.argv[2], preset="ultrafast", tracks=Tracks(file=opened.file))
+        print("a film")
+    except SlomoError as error:
+        assert str(error)
+"""
+"""In a process of its own, which may crash: what is left of a file."""
 
 
 KINDS = dict(

@@ -22,7 +22,8 @@ from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.weights.files import installed
 
-from .pixels import choose, even, grown
+from .encoders import encoder_name
+from .pixels import choose, even, growing, grown
 from .probe import Container, probe
 from .source import check_filter, open_file
 
@@ -95,6 +96,8 @@ def graph(
     pixels, conversion = choose(clip, codec)
     opaque = "_Alpha" not in clip.get_frame(0).props
     if conversion and opaque and any(more := even(clip, pixels, codec)):
+        said = "%s: %dx%d grows by %s, repeated: %s needs even sizes"
+        log.warning(said, file.path.name, clip.width, clip.height, growing(*more), encoder_name(codec))
         clip = grown(clip, *more)
         lines += grown_lines(clip.format, *more)
     if conversion and opaque:
