@@ -106,7 +106,8 @@ def multiplies_bfloat16() -> bool:
     PyTorch reads it from the processor; nothing is timed. Without oneDNN nothing would use it.
     """
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return asked is not None and torch.backends.mkldnn.is_available() and bool(asked())
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return onednn and asked is not None and bool(asked())
 
 
 def check_scale(scale: float | str | None, native: float, size: tuple[int, int], device: str) -> float:
