@@ -47,7 +47,6 @@ from .pixels import (
     raw_input,
 )
 from .report import check_rate, check_whole, report
-from .stops import Stops, stops
 from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
 from .wanted import Tracks
 
