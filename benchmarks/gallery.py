@@ -23,7 +23,7 @@ MOMENTS = {  # file, the frame in front, how far apart the frames are that are k
     "butterfly": ("train/bbb_1080p60_10s.mp4", 148, 8),
     "walk": ("val/gopro_walk.mp4", 120, 4),
     "highway": ("val2/highway_cars.mp4", 76, 4),
-    "fight": ("train/tears_of_steel_70s.webm", 906, 2),
+    "rabbit": ("train/bbb_1080p60_10s.mp4", 62, 4),
     "drone": ("val2/hands_led_deck_60fps.mp4", 40, 4),
 }
 LONGER = 640

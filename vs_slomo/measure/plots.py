@@ -67,7 +67,7 @@ class Axes:
     def drawn(self, title: str, across: str, up: str, *, whole: bool = False) -> list[str]:
         """Return the title, both axes with their names, and the grid. whole: only whole numbers across."""
         left, right, foot = self.left, self.left + self.width, self.top + self.height
-        turned = f"translate({left - 40:.1f},{self.top + self.height / 2:.1f}) rotate(-90)"
+        turned = f"translate({left - 50:.1f},{self.top + self.height / 2:.1f}) rotate(-90)"
         parts = [
             f'<text x="{left:.1f}" y="{self.top - 12:.1f}" font-weight="600">{escape(title)}</text>',
             f'<text x="{left + self.width / 2:.1f}" y="{foot + 36:.1f}" text-anchor="middle">{escape(across)}</text>',
@@ -97,7 +97,7 @@ def costs_svg(swept: Mapping[str, Sequence[tuple[float, float]]], title: str) ->
         heading, label, unit = labels[name]
         constant, slope, error = straight_line(points)
         right, top = max(x for x, _ in points), max(*(y for _, y in points), constant + slope * points[-1][0])
-        axes = Axes(i * width + 65, 75, width - 95, height - 20, (0, 1.03 * right / unit), (0, 1.05 * top))
+        axes = Axes(i * width + 75, 75, width - 105, height - 20, (0, 1.03 * right / unit), (0, 1.05 * top))
         parts += axes.drawn(heading, label, "ms for a source frame", whole=name == "multi")
         fitted = axes.place(0, constant), axes.place(right / unit, constant + slope * right)
         parts.append(f'<polyline class="fit" points="{" ".join(fitted)}"/>')
@@ -120,7 +120,7 @@ def psnr_chart(scores: Sequence[Score], methods: Sequence[str], width: int = 640
     values = [s.psnr for s in scores]
     low, high = math.floor(min(values)), math.ceil(max(values))
     span = (frames[0], frames[-1]) if len(frames) > 1 else (frames[0] - 1, frames[0] + 1)
-    axes = Axes(52, 30, width - 66, height - 76, span, (low, max(high, low + 1)))
+    axes = Axes(62, 30, width - 76, height - 76, span, (low, max(high, low + 1)))
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="PSNR of each frame, by method">']
     parts += axes.drawn("PSNR of each frame: higher is nearer to the truth", "frame", "PSNR, dB", whole=True)
     for name, colour in zip(methods, cycle(COLOURS), strict=False):
