@@ -49,7 +49,7 @@ GAIN = 8
 WIDEST = 1280
 """Largest width of the page's pictures, in pixels."""
 METERS = {
-    "psnr": "in dB, from the mean squared difference: 1 dB more is a fifth less. Above about 40 dB it is hardly visible",
+    "psnr": "in dB, from the mean squared difference: 1 dB more is a fifth less; from about 40 dB on hardly visible",
     "ssim": "likeness of structure, up to 1",
     "ie": "interpolation error: the root mean square of the difference, in steps of 8 bit (0 to 255); lower is better",
     "ssimulacra2": "what people see: 100 is the same, above 90 hardly a difference, 50 a clear one, below 0 far off",
