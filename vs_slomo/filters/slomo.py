@@ -19,7 +19,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
-from vs_slomo.clips.select import select
+from vs_slomo.clips.select import Pattern, select
 from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
@@ -85,7 +85,8 @@ def slomo(
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
         second network). None is "unet" where it sees the whole picture (scale 1) and on a GPU, else the model's own.
     device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
-    precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, else "fp32".
+    precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, "bf16" on a CPU that multiplies it
+        natively (AVX-512 BF16, AMX), else "fp32".
     tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
         where memory does not hold the whole picture.
     sc: detect scene cuts, and do not interpolate across them. Frames that have the properties `_SceneChangeNext` and
@@ -211,9 +212,12 @@ def picked(
         # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
         choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
         span = min(streams * period, times.length)
-        moments = enumerate(map(times.at, range(span)))
-        taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in moments]
-        out = select(choices, span * (streams + 1), taken, times.length)
+
+        def taken(n: int) -> int:
+            k, t = times.at(n)
+            return n * (streams + 1) + (1 + k % streams if t else 0)
+
+        out = select(choices, span * (streams + 1), Pattern(span, taken), times.length)
     else:
 
         def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
