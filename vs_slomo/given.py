@@ -68,4 +68,3 @@ def read_lines(path: str | os.PathLike[str], name: str, allowed: str) -> list[st
         raise
     except (OSError, ValueError) as error:  # a name with NUL, and bytes that are no text, among them
         raise ArgumentError(name, os.fspath(path), allowed) from error
-

@@ -59,7 +59,7 @@ def values(folder: Path) -> dict[str, Any]:
     numbers = [0, -1, 1, 2, 3, 17, 10**6, 2**31, 2**63, 10**400, -(10**400), 10**5000]
     numbers += [0.0, -0.0, 0.5, 1.5, 1e308, 1e-320, float("inf"), float("-inf"), float("nan")]
     numbers += [Fraction(1, 3), Fraction(10**400, 3), Fraction(3, 10**400), Decimal("1e500"), Decimal("NaN"), 1j]
-    numbers += [np.float32(0.5), np.float64("nan"), np.int64(2), np.uint8(1), np.bool_(True), np.array([1, 2])]  # noqa: FBT003
+    numbers += [np.float32(0.5), np.float64("nan"), np.int64(2), np.uint8(1), np.bool_(True), np.array([1, 2])]
     others = [None, True, False, b"bytes", [], (), {}, set(), object(), [None], [1] * 1000, nested, {"a": 1}, int]
     others += [lambda *_: 1, lambda *_: "x", Rude(), [Rude()], (Rude(), 1), range(3), iter([1, 2]), itertools.count()]
     others += [pipe, str(pipe), empty, str(binary), folder, str(folder), Path("\0"), bytearray(3)]

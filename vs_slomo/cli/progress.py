@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from vs_slomo.stops import Stops, stops
 
@@ -48,7 +48,7 @@ class Bar:
         if done == total:  # what is said of the result stands below it
             self.progress.stop()
 
-    def __exit__(self, *error: Any) -> bool:
+    def __exit__(self, *error: object) -> bool:
         if self.progress is not None:
             self.progress.stop()
         return self.held.__exit__(*error)
