@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from vs_slomo.stops import Stops, stops
 
@@ -46,7 +46,7 @@ class Bar:
             text = f"{done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s"
         self.progress.update(self.progress.task_ids[0], completed=done, text=text)
 
-    def __exit__(self, *error: Any) -> bool:
+    def __exit__(self, *error: object) -> bool:
         if self.progress is not None:
             self.progress.stop()
         return self.held.__exit__(*error)

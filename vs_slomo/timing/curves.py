@@ -128,7 +128,9 @@ def _keyframes(curve: Sequence[object]) -> Keyframes:
     easings: list[Easing] = []
     for n, keyframe in enumerate(curve):
         if isinstance(keyframe, str) or not isinstance(keyframe, Iterable) or len(parts := [*keyframe]) not in (2, 3):
-            raise ArgumentError("curve", f"keyframe {n}: {shown(keyframe)}", "(output time, source time) or with an easing")
+            raise ArgumentError(
+                "curve", f"keyframe {n}: {shown(keyframe)}", "(output time, source time) or with an easing"
+            )
         times.append(_number(parts[0], f"as keyframe {n}'s output time"))
         sources.append(_number(parts[1], f"as keyframe {n}'s source time"))
         easings.append(_easing(parts[2] if len(parts) == 3 else "linear", n))
