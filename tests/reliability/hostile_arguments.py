@@ -1,6 +1,6 @@
 """Gives hostile values to every argument of every public function, and to every option of the command.
 
-    python tests/reliability/hostile_arguments.py [--only NAME] [--part K/N]
+    python tests/reliability/hostile_arguments.py [--only NAMES] [--part K/N] [--values K/N]
 
 What is right is a result, or one of our errors: bounded, printable, within SECONDS of the processor and MEGABYTES. For
 the command it is an exit status of 0, 1 or 2 without a traceback. Each argument has a process of its own, forked from
@@ -204,7 +204,7 @@ def tried(folder: Path, only: str, part: tuple[int, int]) -> Iterator[tuple[str,
     for name, (tokens, options) in commands(folder).items():
         found += [(f"$ {name}", option, ("command", name.split(), tokens)) for option in options]
     found.sort(key=lambda x: (x[0].removeprefix("$ ") in COSTLY, *x[:2]))
-    yield from (x for n, x in enumerate(found) if only in x[0] and n % part[1] == part[0])
+    yield from (x for n, x in enumerate(found) if any(map(x[0].startswith, only.split(","))) and n % part[1] == part[0])
 
 
 def called(kind: tuple[str, Any, Any], argument: str, value: Any) -> str:
@@ -243,17 +243,17 @@ def called(kind: tuple[str, Any, Any], argument: str, value: Any) -> str:
     return "refused" if status else "result"
 
 
-def watched(kind: Any, argument: str, folder: Path) -> Iterator[tuple[str, str]]:
+def watched(kind: Any, argument: str, folder: Path, taken: slice) -> Iterator[tuple[str, str]]:
     """Call in children with every value; yield the value and what came of it. One that harms ends its child."""
-    names = [*values(folder)]
+    names = [*values(folder)][taken.start :: taken.stop]
     while names:
         read, write = os.pipe()
         pid = os.fork()
         if not pid:
             os.dup2(os.open(os.devnull, os.O_RDWR), 0)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (taken + (MEGABYTES << 20),) * 2)
+            mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + (MEGABYTES << 20),) * 2)
             given = values(folder)
             for each in names:
                 os.write(write, f"{each}\t".encode())
@@ -317,8 +317,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="")
     parser.add_argument("--part", default="0/1")
+    parser.add_argument("--values", default="0/1")
     arguments = parser.parse_args()
     first, parts = map(int, arguments.part.split("/"))
+    taken = slice(*map(int, arguments.values.split("/")))
     import torch
 
     import vs_slomo.measure.compare
@@ -337,7 +339,7 @@ def main() -> int:
             skipped = (function.removeprefix("$ "), argument) in SLOW | LONG
             print(f"  {function}({argument})", file=sys.stderr, flush=True)  # noqa: T201
             wrong = 0
-            for each, result in watched(kind, argument, folder):
+            for each, result in watched(kind, argument, folder, taken):
                 right = result in ("result", "refused") or (skipped and result.startswith(("hangs", "took")))
                 counts["refused" if result == "refused" else "result" if right else "wrong"] += 1
                 wrong += not right

@@ -15,7 +15,7 @@ SIZE, LENGTH = (131, 97), 5
 """Odd, so that rows do not fill the processor's registers."""
 
 
-def scripts():  # noqa: ANN201  # the host is imported late
+def scripts():  # the host is imported late
     """Return clips by name: every kind of sample, both flow stages, both ways to look at the picture."""
     import cv2
     import numpy as np
@@ -49,7 +49,7 @@ def scripts():  # noqa: ANN201  # the host is imported late
         "YUV 16 bit": slomo(of(vs.YUV444P16), MULTI),
         "half": slomo(colours.resize.Point(format=vs.RGBH), MULTI),
         "float": slomo(colours, MULTI),
-        "float at 1/2": slomo(colours, MULTI, scale=0.5),
+        "float at 1/2": slomo(colours, MULTI, flow="unet", scale=0.5),
         "float, DIS": slomo(colours, MULTI, flow="dis", scale=0.5),
         "even": slomo(colours, MULTI, curved=False, num_streams=2),
         "blend": blend(colours, MULTI, linear=True),
@@ -59,7 +59,7 @@ def scripts():  # noqa: ANN201  # the host is imported late
     return {name: clip.std.SetFrameProps(_Transfer=1) if name == "blend" else clip for name, clip in made.items()}
 
 
-def digest(clip, order: str) -> str:  # noqa: ANN001  # the host is imported late
+def digest(clip, order: str) -> str:  # the host is imported late
     """Return a hash of a clip's frames, read in an order."""
     import numpy as np
 
@@ -84,17 +84,14 @@ def main() -> int:
     parser.add_argument("--cache", type=int, default=1000)
     parser.add_argument("--torch", type=int, default=1)
     arguments = parser.parse_args()
-    import threading
-
     import cv2
     import torch
     import vapoursynth as vs
 
     vs.core.num_threads, vs.core.max_cache_size = arguments.threads, arguments.cache
-    # A new thread has PyTorch's own number of threads, which OMP_NUM_THREADS sets; this one is for the main thread.
+    # For this thread. Others, as the one that the networks run on, have the number that OMP_NUM_THREADS says.
     torch.set_num_threads(arguments.torch)
     cv2.setNumThreads(arguments.torch)
-    assert threading.current_thread() is threading.main_thread()
     for name, clip in scripts().items():
         print(f"{name:14} {digest(clip, arguments.order)}", flush=True)  # noqa: T201
     return 0

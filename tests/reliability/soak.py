@@ -1,6 +1,6 @@
 """Makes many frames in one process, and prints its resident memory on the way.
 
-    python tests/reliability/soak.py --frames 20000 [--every 2000] [--size 64x64] [--multi 8] [--threads N]
+    python tests/reliability/soak.py --frames 20000 [--every 2000] [--size 64x64] [--multi 8] [--threads N] [--model FILE]
 
 What is right: from the first tenth on, memory grows by at most GROWTH megabytes.
 """
@@ -77,6 +77,7 @@ def main() -> int:
     parser.add_argument("--size", default="64x64")
     parser.add_argument("--multi", type=int, default=8)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--model", default="bundled")
     arguments = parser.parse_args()
     import vapoursynth as vs
 
@@ -87,7 +88,7 @@ def main() -> int:
     if arguments.threads:
         core.num_threads = arguments.threads
     source = moving(width, height, -(-arguments.frames // arguments.multi))
-    clip = slomo(source, arguments.multi, sc=True)[: arguments.frames]
+    clip = slomo(source, arguments.multi, model=arguments.model)[: arguments.frames]
     seen, began = [], time.monotonic()
     for n, frame in enumerate(clip.frames(close=True), 1):
         frame.format  # noqa: B018

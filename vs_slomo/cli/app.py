@@ -85,6 +85,11 @@ def launch(
             raise
         print(f"vs-slomo: {in_options(error, tokens)}", file=sys.stderr)
         return 1
+    except OSError as error:  # of the file system: full, not to be read, not to be written
+        if debug or isinstance(error, BrokenPipeError):
+            raise
+        print(f"vs-slomo: {printable(str(error))}", file=sys.stderr)
+        return 1
     return 0
 
 
