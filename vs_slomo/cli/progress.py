@@ -45,6 +45,8 @@ class Bar:
             of = f" of {total / 1e6:.1f}" if total else ""
             text = f"{done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s"
         self.progress.update(self.progress.task_ids[0], completed=done, text=text)
+        if done == total:  # what is said of the result stands below it
+            self.progress.stop()
 
     def __exit__(self, *error: object) -> bool:
         if self.progress is not None:

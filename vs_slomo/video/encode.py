@@ -48,7 +48,7 @@ from .pixels import (
     raw_input,
     taken_pixels,
 )
-from .report import check_whole, report
+from .report import check_rate, check_whole, report
 from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
 from .wanted import Tracks
 
@@ -222,6 +222,8 @@ def _run(
     blank = picture.clip.std.BlankClip(length=1)
     end = [*picture.behind, *options, str(part.absolute())]
     feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)
+    if container_of(output).even:
+        check_rate(part, picture.clip.fps, output)
     if tracks is None:
         return None, feed([*picture.input(), "-map", "0:v", *end], picture.clip, stopped, picture.alpha, progress)
     lasts = picture.clip.num_frames / picture.clip.fps

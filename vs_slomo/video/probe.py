@@ -39,7 +39,7 @@ CUT_OFF = re.compile("partial file|ended prematurely")
 class Container:
     """What a file holds.
 
-    video: the stream's index: the first one that is no cover picture.
+    video: the stream's index: the first one that is no cover picture. elsewhere: streams of other programs, and those.
     times: of the shown frames, ascending, in units of `time_base` seconds of the file's clock.
     shown: of all frames in their order, whether they are shown.
     sar: sample aspect ratio; None where it is not known.
@@ -73,6 +73,7 @@ class Container:
     format: str = ""
     input: Input | None = None
     allow_playlist: bool = False
+    elsewhere: tuple[tuple[Stream, str], ...] = ()
 
     @property
     def readable(self) -> str:
@@ -185,4 +186,5 @@ def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures, *
         format=read.format,
         input=given,
         allow_playlist=allow_playlist,
+        elsewhere=read.elsewhere,
     )
