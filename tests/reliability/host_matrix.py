@@ -2,8 +2,8 @@
 
     python tests/reliability/host_matrix.py [--part K/N]
 
-4 numbers of threads x 4 caches x 6 orders x 4 faults = 384. What is right: every frame has the same bits as in the plain
-read, also after a fault, and nothing hangs.
+4 numbers of threads x 4 caches x 6 orders x 4 faults = 384. What is right: every frame has the same bits as in the
+plain read, also after a fault, and nothing hangs.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--part", default="0/1")
     arguments = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine, threads wait for each other most of the time
     first, parts = map(int, arguments.part.split("/"))
     import numpy as np
     import torch

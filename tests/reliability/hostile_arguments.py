@@ -56,7 +56,7 @@ def values(folder: Path) -> dict[str, Any]:
         nested = [nested]
     texts = ["", " ", "0", "-1", "1", "2", "0.5", "1e309", "-inf", "nan", "1e99999999", "1/0", "1/3", "0x10", "1_0"]
     texts += ["9" * 5000, "a" * 10000, "a" * 300 + ".mkv", "\0", "a\0b", "\x1b[31mred", "\u2028", "[1", "{{x}}", "%d"]
-    texts += ["~nobody", "~nobody/x.mkv", "..", "/", ".", "\udcff", "-", "--", "--opt=--", "a,b,,", ":", "5:1", "None"]
+    texts += ["~nobody", "~nobody/x.mkv", "..", ".", "\udcff", "-", "--", "--opt=--", "a,b,,", ":", "5:1", "None"]
     texts += ["1" * 5000 + ":2", "0:00:99999999999", "http://", "file:///etc/passwd", "\u0661\u0662", "\uff11"]
     numbers = [0, -1, 1, 2, 3, 17, 10**6, 2**31, 2**63, 10**400, -(10**400), 10**5000]
     numbers += [0.0, -0.0, 0.5, 1.5, 1e308, 1e-320, float("inf"), float("-inf"), float("nan")]
@@ -319,6 +319,7 @@ def main() -> int:
     parser.add_argument("--part", default="0/1")
     parser.add_argument("--values", default="0/1")
     arguments = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine, threads wait for each other most of the time
     first, parts = map(int, arguments.part.split("/"))
     taken = slice(*map(int, arguments.values.split("/")))
     import torch

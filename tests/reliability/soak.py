@@ -1,6 +1,6 @@
 """Makes many frames in one process, and prints its resident memory on the way.
 
-    python tests/reliability/soak.py --frames 20000 [--every 2000] [--size 64x64] [--multi 8] [--threads N] [--model FILE]
+    python tests/reliability/soak.py --frames 20000 [--every 2000] [--size 64x64] [--multi 8] [--model FILE]
 
 What is right: from the first tenth on, memory grows by at most GROWTH megabytes.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import os
 import re
 import sys
 import time
@@ -79,6 +80,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--model", default="bundled")
     arguments = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine, threads wait for each other most of the time
     import vapoursynth as vs
 
     from vs_slomo import slomo

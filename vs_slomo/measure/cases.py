@@ -70,7 +70,7 @@ def find_cases(
     Raises ArgumentError and SourceError.
     """
     folder = file_name("folder", folder, "a folder")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112  # of any name
         raise ArgumentError("folder", str(folder), "a folder")
     for name, value, least in (("stride", stride, 2), ("cases", cases, 1), ("max_size", max_size, 16)):
         if value is not None:
