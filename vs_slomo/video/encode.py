@@ -42,6 +42,7 @@ from .pixels import (
     choose,
     colour_arguments,
     even,
+    growing,
     grown,
     hdr_arguments,
     picture_filters,
@@ -193,8 +194,8 @@ def prepare(clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, 
         takes = "x.mov with prores, x.webm with vp9, x.mkv with ffv1, %05d.png and .gif keep it"
         log.warning("transparency is left out: %s does not keep it in %s (%s)", name, output.suffix, takes)
     if any(more := even(clip, pixels, codec)):
-        said = "%dx%d grows by %d column and %d row, repeated: %s needs even sizes"
-        log.warning(said, clip.width, clip.height, *more, name)
+        said = "%dx%d grows by %s, repeated: %s needs even sizes"
+        log.warning(said, clip.width, clip.height, growing(*more), name)
         clip = grown(clip, *more)
     if conversion:
         clip = clip.resize.Bicubic(**conversion)
@@ -203,7 +204,8 @@ def prepare(clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, 
     colours = colour_arguments(props, family)
     behind = [
         *("-c:v:0", name, "-pix_fmt:v:0", pixels.name, *quality(name, crf, preset), *encoder_row(name).flags),
-        *(*colours, *picture_filters(name, props), *hdr_arguments(name, props)),
+        *("pc" if encoder_row(name).full and part == "tv" else part for part in colours),
+        *(*picture_filters(name, props), *hdr_arguments(name, props)),
         *(*container_flags(output, name), "-fps_mode", "passthrough"),
     ]
     return Picture(clip=clip, pixels=pixels, alpha=alpha, before=colours, behind=behind)

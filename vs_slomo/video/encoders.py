@@ -178,7 +178,8 @@ class Encoder:
 
     quality: the option for constant quality, and more that go with it; {} is the number. range: its numbers.
     default: the number where none is asked for. preset: the option for speed.
-    rgb: whether RGB stays RGB. alpha: whether it keeps transparency. upload: frames go to the device by a filter.
+    rgb: whether RGB stays RGB. full: whether it has no other range than the full one (JPEG).
+    alpha: whether it keeps transparency. upload: frames go to the device by a filter.
     formats: a pattern of the pixel formats that are chosen from those it takes. filters: what prepares the picture.
     flags: options in any case. hdr: how it is told of HDR10's metadata.
     """
@@ -188,6 +189,7 @@ class Encoder:
     default: float | None = None
     preset: str = "-preset"
     rgb: bool = False
+    full: bool = False
     alpha: bool = False
     upload: bool = False
     formats: str = ".*"
@@ -222,7 +224,7 @@ ENCODERS: dict[str, Encoder] = {
     "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, filters=LOCAL_PALETTES),
     "libwebp.*": Encoder(quality=("-quality", "{}"), range=(0, 100), rgb=True, alpha=True),
     "wrapped_avframe": Encoder(quality=(), preset="", formats=r"gray(8|9|1\d)?(le)?|yuv4(20|22|44)p.*|yuv411p"),
-    "mjpeg": Encoder(**vars(SCALE) | {"default": 2, "filters": "scale=out_range=full"}),  # JPEG has no other range
+    "mjpeg": Encoder(**vars(SCALE) | {"default": 2, "filters": "scale=out_range=full", "full": True}),
     "(mpeg2video|mpeg4|mpeg1video|msmpeg4.*|wmv.*|flv|h263p?)": Encoder(**vars(SCALE) | {"default": 2}),
     "libtheora": Encoder(quality=("-q:v", "{}"), range=(0, 10), default=8, preset=""),
 }

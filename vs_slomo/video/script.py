@@ -23,7 +23,8 @@ from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.weights.files import installed
 
-from .pixels import choose, even, grown
+from .encoders import encoder_name
+from .pixels import choose, even, growing, grown
 from .probe import Container, probe
 from .source import check_filter, open_file
 
@@ -101,8 +102,10 @@ def graph(
     pixels, conversion = choose(clip, codec)
     opaque = "_Alpha" not in clip.get_frame(0).props
     if conversion and opaque and any(more := even(clip, pixels, codec)):
+        said = "%s: %dx%d grows by %s, repeated: %s needs even sizes"
+        log.warning(said, file.path.name, clip.width, clip.height, growing(*more), encoder_name(codec))
         clip = grown(clip, *more)
-        lines += GROWN[0] * bool(more[0]) + GROWN[1] * bool(more[1])
+        lines += grown_lines(clip.format, *more)
     if conversion and opaque:
         clip = clip.resize.Bicubic(**conversion)
         arguments = ", ".join(f"{name}={literal(x)}" for name, x in conversion.items())
@@ -147,11 +150,16 @@ def _at_true_times(
     return given
 
 
-GROWN = (
-    ["clip = vs.core.std.StackHorizontal([clip, clip.std.Crop(left=clip.width - 1)])"],
-    ["clip = vs.core.std.StackVertical([clip, clip.std.Crop(top=clip.height - 1)])"],
-)
-"""Lines that repeat the last column, and the last row."""
+def grown_lines(format_: vs.VideoFormat, columns: int, rows: int) -> list[str]:
+    """Return the lines of a script that do what `pixels.grown` does."""
+    lines = []
+    for count, unit, stack, side, size in (
+        (columns, 1 << format_.subsampling_w, "StackHorizontal", "left", "width"),
+        (rows, 1 << format_.subsampling_h, "StackVertical", "top", "height"),
+    ):
+        last = ", ".join([f"clip.std.Crop({side}=clip.{size} - {unit})"] * (count // unit))
+        lines += [f"clip = vs.core.std.{stack}([clip, {last}])"] if count else []
+    return lines
 
 
 def refused(file: Container) -> Container:
