@@ -18,6 +18,8 @@ from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 
 HERE = Path(__file__).parent
+WIDEST = 90
+"""Characters of a signature on one line."""
 LATER = ("players", "cluster", "reliability", "history")
 """Pages that may be missing: the site links to them as soon as they are there."""
 TOP = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog", "README.md": "index"}
@@ -72,24 +74,19 @@ def unlisted(index: str) -> list[str]:
 
 def described(name: str, thing: Any) -> str:
     """Return a heading, the signature and the docstring of a function or class."""
-    parts = [f"## {name}", ""]
     signature = inspect.signature(thing)
-    words = [str(p).replace("'", "") for p in signature.parameters.values()]
-    named = [n for n, p in enumerate(signature.parameters.values()) if p.kind is p.KEYWORD_ONLY]
-    if named:
-        words.insert(named[0], "*")
-    call = f"{name.rpartition('.')[2]}({', '.join(words)})"
-    if len(call) > 90:
-        call = f"{name.rpartition('.')[2]}(\n    {f',{chr(10)}    '.join(words)},\n)"
-    returned = str(signature.return_annotation).strip("'") if not isinstance(thing, type) else ""
-    parts += [
-        "```python",
-        call + (f" -> {returned}" if returned else ""),
-        "```",
-        "",
-        prose(inspect.getdoc(thing) or ""),
-    ]
-    return "\n".join(parts)
+    words, kinds = [], [p.kind for p in signature.parameters.values()]
+    for p in signature.parameters.values():
+        if p.kind is p.KEYWORD_ONLY and kinds.index(p.kind) == len(words):
+            words.append("*")
+        stars = {p.VAR_KEYWORD: "**", p.VAR_POSITIONAL: "*"}.get(p.kind, "")
+        words.append(f"{stars}{p.name}: {p.annotation}" + ("" if p.default is p.empty else f" = {p.default!r}"))
+    short = name.rpartition(".")[2]
+    call = f"{short}({', '.join(words)})"
+    if len(call) > WIDEST:
+        call = "\n".join([f"{short}(", *(f"    {word}," for word in words), ")"])
+    returned = "" if isinstance(thing, type) else f" -> {signature.return_annotation}"
+    return f"### {name}\n\n```python\n{call}{returned}\n```\n\n{prose(inspect.getdoc(thing) or '')}"
 
 
 def prose(text: str) -> str:
@@ -106,7 +103,7 @@ def filters() -> str:
 
     named = {name: getattr(vs_slomo, name) for name in ("slomo", "retime", "motion")}
     parts = [described(name, thing) for name, thing in named.items()]
-    parts.append("### What `motion` returns\n\n" + prose(inspect.getdoc(MotionClips) or ""))
+    parts.append("#### What `motion` returns\n\n" + prose(inspect.getdoc(MotionClips) or ""))
     names = ("source", "source_timecodes", "scan_timecodes", "Timecodes")
     parts += [described(name, getattr(vs_slomo, name)) for name in names]
     return "\n\n".join(parts)
@@ -152,10 +149,9 @@ def command() -> str:
     """Return the command's help as pages have it; lines that are calls are set as such."""
     from vs_slomo.cli.app import app
 
-    text = app.generate_docs(output_format="markdown", heading_level=1)
+    text = app.generate_docs(output_format="markdown", heading_level=1, usage_name="vs-slomo")
     text = re.sub(r"^## Table of Contents\n.*?(?=^\*\*|^## )", "", text, flags=re.MULTILINE | re.DOTALL)
     text = text.partition("**Commands**")[2].partition("\n\n")[2]
-    text = re.sub(r"\(#[\w-]+\)", "", text)
     lines, fenced = [], False
     for line in text.splitlines():
         fenced ^= line.startswith("```")
