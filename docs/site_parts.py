@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 
@@ -185,7 +186,8 @@ class Slider(Directive):
             path = HERE / "images" / "gallery" / f"{name}-{kind}.webp"
             if not path.exists():
                 raise self.error(f"{path.name} is not in docs/images/gallery")
-            words = f'src="_static/gallery/{path.name}" alt="{name}: {escape(title)}" title="{escape(title)}"'
+            height, width = cv2.imread(str(path)).shape[:2]
+            words = f'src="_static/gallery/{path.name}" alt="{name}: {escape(title)}" width="{width}" height="{height}"'
             images.append(f'<div class="{side}"><img {words}><span>{escape(title)}</span></div>')
         bar = f'<input type="range" min="0" max="100" value="50" aria-label="{name}: move the line" hidden>'
         return [nodes.raw("", f'<div class="slider">{"".join(images)}{bar}</div>', format="html")]
