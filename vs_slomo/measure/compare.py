@@ -37,7 +37,7 @@ from .cases import MOST, evenly_spread, in_memory, shrunk
 from .methods import Method, default_method, methods, model_line
 from .plots import COLOURS, psnr_chart
 from .report import amplified, as_image, csv_text, known_metrics, table
-from .scores import Metric, Score, has_ssimulacra2, measured, rgb_frames, ssimulacra2
+from .scores import UNKNOWN, Metric, Score, has_ssimulacra2, measured, rgb_frames, ssimulacra2
 
 log = logging.getLogger("vs_slomo")
 
@@ -117,9 +117,9 @@ def compare(
         made, seconds[name] = _timed(method, thinned, between, done)
         for n in between:
             picture = next(rgb_frames(made[n]))
-            seen_as = {"ssimulacra2": ssimulacra2(picture, truths[n])} if visible else {}
+            similar = ssimulacra2(picture, truths[n]) if visible else UNKNOWN
             case = Path(input).name, str(first + n), 0.5, name
-            scores.append(Score(*case, *measured(picture, truths[n]), **seen_as))
+            scores.append(Score(*case, *measured(picture, truths[n]), ssimulacra2=similar))
             if n in seen:
                 seen[n][name] = picture
     for stage in FLOWS:
