@@ -55,6 +55,9 @@ class Part(Flags):
     deinterlace: Annotated[
         bool | None, Parameter(negative=(), help="Make whole frames of interlaced ones (needs vapoursynth-bwdif)")
     ] = None
+    allow_playlist: Annotated[
+        bool | None, Parameter(negative=(), help="Read a playlist that leads out of its own folder")
+    ] = None
     codec: Annotated[
         str | None,
         Parameter(

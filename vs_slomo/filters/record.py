@@ -113,7 +113,7 @@ class MovingOptions(TypedDict, total=False):
     flow: Annotated[
         FlowName | None,
         Option(
-            help="Flow stage: `unet` (the paper's network) or `dis` (classical flow, refined by the second network)",
+            help="Flow stage: `unet` (the paper's network), `dis` (classical flow), or `both` (the first, refined)",
             allowed=f"None or one of {', '.join(FLOWS)}",
             check=optional(key_of(FLOWS)),
             none="by size and device",

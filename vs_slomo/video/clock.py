@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 from vs_slomo.errors import ArgumentError, SourceError
 from vs_slomo.paths import indexes_dir
 
+from .playlists import check_playlist
+
 if TYPE_CHECKING:
     from av.container import InputContainer
 
@@ -93,8 +95,11 @@ class Input:
         return container
 
 
-def find_input(path: object) -> Input:
-    """Return the input of that name. Raises ArgumentError for what is no name, SourceError where nothing is there."""
+def find_input(path: object, *, allow_playlist: bool = False) -> Input:
+    """Return the input of that name. Raises ArgumentError for what is no name, SourceError where nothing is there.
+
+    allow_playlist: see `playlists.check_playlist`.
+    """
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ArgumentError("path", path, "the name of a video file")
     given = Path(path)
@@ -106,6 +111,8 @@ def find_input(path: object) -> Input:
         raise SourceError(f"{given}: {f'is not a file{hint}' if exists else 'does not exist'}")
     if not given.stat().st_size:
         raise SourceError(f"{given}: is empty")
+    if not allow_playlist:
+        check_playlist(given)
     given = given.absolute()  # a name such as "10:30.mp4" would be a protocol, "-a.mp4" an option
     return Input(given, _readable(given))
 

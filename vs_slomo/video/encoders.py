@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.given import text
 
 from .ffmpeg import encoder_help
 
@@ -250,10 +252,11 @@ def quality(name: str, crf: float | None, preset: str | None) -> list[str]:
     low, high = row.range
     if crf is not None and not row.quality:
         raise ArgumentError("crf", crf, f"nothing with {name}, which has no quality to choose")
-    if crf is not None and not low <= crf <= high:
+    if crf is not None and (not isinstance(crf, Real) or isinstance(crf, bool) or not low <= crf <= high):
         raise ArgumentError("crf", crf, f"{low:g} to {high:g} with {name}")
     crf = row.default if crf is None else crf
     constant = [] if crf is None else [part.format(f"{crf:g}") for part in row.quality]
+    preset = None if preset is None else text("preset", preset, "the name of a speed, such as slow")
     if preset is not None and not row.preset:
         raise ArgumentError("preset", preset, f"nothing with {name}, which has none")
     return constant + ([] if preset is None else [row.preset, preset])

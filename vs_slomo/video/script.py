@@ -15,6 +15,7 @@ from typing import Any
 import vapoursynth as vs
 
 from vs_slomo.errors import ArgumentError, FormatError, SourceError
+from vs_slomo.filters.options import check_switch
 from vs_slomo.filters.retime import retime
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.timing.curves import sampler
@@ -53,27 +54,32 @@ def graph(
     codec: str = "x264",
     progressive: bool = False,
     deinterlace: bool = False,
+    allow_playlist: bool = False,
     **interpolation: Any,
 ) -> Graph:
     """Return the clip that `render` encodes, and the script that makes it; no new frame is made.
 
     progressive: take frames that are flagged interlaced as they are. deinterlace: make whole frames of interlaced
-    ones, by bwdif. Raises what `render` raises.
+    ones, by bwdif. allow_playlist: see `source`. Raises what `render` raises.
     """
     given = {name: value for name, value in interpolation.items() if value is not None}
     given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
     function = slomo if "curve" not in given else retime
     for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
         raise ArgumentError(also, given[also], "not together with a curve")
-    for name, value in (("progressive", progressive), ("deinterlace", deinterlace)):
-        if value not in (True, False):
-            raise ArgumentError(name, value, "True or False")
+    for name, value in (
+        ("progressive", progressive),
+        ("deinterlace", deinterlace),
+        ("allow_playlist", allow_playlist),
+    ):
+        check_switch(name, value)
     if progressive and deinterlace:
         raise ArgumentError("deinterlace", deinterlace, "not together with progressive")
     check_filter(source)
     split_span(span)
     check_without_clip(function, given)
-    file, clip, lines = _opened(input, source, progressive=progressive, deinterlace=deinterlace)
+    probed = probe(input, allow_playlist=allow_playlist)
+    file, clip, lines = _opened(probed, source, progressive=progressive, deinterlace=deinterlace)
     name = lines[0].partition("source(")[2].removesuffix(")")
     codes = Timecodes.constant(clip.num_frames, clip.fps)
     if file.variable:
@@ -117,11 +123,12 @@ def graph(
 
 
 def _opened(
-    path: str | os.PathLike[str], source: str | None, *, progressive: bool, deinterlace: bool
+    file: Container, source: str | None, *, progressive: bool, deinterlace: bool
 ) -> tuple[Container, vs.VideoNode, list[str]]:
     """Return the file, its clip of progressive frames, and the lines of the script that open it."""
-    opened = open_file(refused(probe(path)), source)
+    opened = open_file(refused(file), source)
     chosen = "" if source is None else f", source={source!r}"
+    chosen += ", allow_playlist=True" if file.allow_playlist else ""
     clip, more = _whole_frames(opened.clip, opened.file, progressive=progressive, deinterlace=deinterlace)
     return opened.file, clip, [f"clip = source({str(opened.file.path)!r}{chosen})", *more]
 
@@ -263,6 +270,6 @@ def split_span(text: str) -> tuple[str, str]:
     """Return A and B of "A:B", both in frames or both in seconds. Raises ArgumentError."""
     number, moment = r"\d{1,18}", r"(?:0|\d{0,18}\.?\d{1,18}s)"  # 0 is the start in both
     for part in number, moment:
-        if found := re.fullmatch(f"({part})?:({part})?", str(text).replace(" ", "")):
+        if isinstance(text, str) and (found := re.fullmatch(f"({part})?:({part})?", text.replace(" ", ""))):
             return found[1] or "", found[2] or ""
     raise ArgumentError("span", text, '"A:B", both frame numbers, as in "100:250", or both seconds, as in "1.5s:4s"')
