@@ -160,4 +160,8 @@ def _number(value: object, what: str) -> Fraction:
     try:
         return read_number(value)
     except ValueError:
-        raise ArgumentError("curve", f"{shown(value)} {what}", "a finite number, of not too many digits") from None
+        raise ArgumentError(
+            "curve",
+            f"{value[:60] if isinstance(value, str) else shown(value)} {what}",
+            "a finite number, of not too many digits",
+        ) from None
