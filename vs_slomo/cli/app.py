@@ -19,6 +19,7 @@ from .bench import bench
 from .compare import compare
 from .demo import demo
 from .evaluate import evaluate
+from .export import export
 from .render import render
 from .script import script
 from .train import train
@@ -53,7 +54,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS: tuple[Callable[..., None], ...] = (render, script, demo, evaluate, compare, bench, train)
+COMMANDS: tuple[Callable[..., None], ...] = (render, script, demo, evaluate, compare, bench, train, export)
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
 app.command(weights)
