@@ -75,7 +75,10 @@ def check_matrix(matrix: int | None) -> int | None:
 def check_progressive(frame: vs.VideoFrame) -> None:
     """Raise FormatError for an interlaced frame."""
     if frame.props.get("_FieldBased", 0):
-        raise FormatError("clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first")
+        raise FormatError(
+            "clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first, or put "
+            "std.SetFieldBased(0) in front where frames are whole but still marked, as after inverse telecine (IVTC)"
+        )
 
 
 def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int | None) -> vs.VideoNode:

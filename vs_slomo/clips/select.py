@@ -11,6 +11,17 @@ from vs_slomo.timing.positions import Times
 LONGEST, CHUNK = 4000, 500
 """The most offsets in a period of SelectEvery, and in a piece of a longer one: its search for duplicates takes
 quadratic time."""
+LONGEST_ENDLESS = 20_000
+"""The most offsets in a period for an endless clip, which cannot be listed to its end: 0.2 s for each SelectEvery."""
+
+
+ENDLESS = 1 << 26
+"""Frames of a clip beyond which nobody knows its end: a player hands over such a clip (mpv: 2^27 - 1 frames)."""
+
+
+def is_endless(clip: vs.VideoNode) -> bool:
+    """Whether the clip comes from a player, and its end is not known."""
+    return clip.num_frames > ENDLESS
 
 
 def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) -> vs.VideoNode:
@@ -19,7 +30,8 @@ def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) 
     Short patterns are not listed frame by frame, since a player's clip may have no known end.
     """
     periods = -(-length // len(offsets))
-    repeats = periods if len(offsets) > LONGEST else 1
+    longest = LONGEST_ENDLESS if is_endless(clip) else LONGEST
+    repeats = periods if len(offsets) > longest else 1
     if cycle * repeats == 1:  # SelectEvery refuses it
         repeats = 2
     if repeats > 1:
@@ -28,7 +40,7 @@ def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) 
     missing = periods * cycle - clip.num_frames
     if missing > 0:
         clip = clip + clip[-1].std.Loop(missing)
-    if len(offsets) <= LONGEST:
+    if len(offsets) <= longest:
         return clip.std.SelectEvery(cycle, offsets, modify_duration=False)[:length]
     pieces = (offsets[i : i + CHUNK] for i in range(0, length, CHUNK))
     return vs.core.std.Splice([clip.std.SelectEvery(clip.num_frames, p, modify_duration=False) for p in pieces])[

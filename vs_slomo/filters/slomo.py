@@ -8,6 +8,7 @@ clip, originals, untouched -----------------------------------------------------
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -19,7 +20,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
-from vs_slomo.clips.select import select
+from vs_slomo.clips.select import LONGEST_ENDLESS, is_endless, select
 from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
@@ -33,8 +34,8 @@ from .options import Options, check, check_options, check_switch
 from .pairs import Moment, PairFinder, frame_inputs
 from .record import MAX_GAP, MOVING, SC_THRESHOLD, SLOMO, Borders, Precision, ScAction, Scale, Shown
 
-LONGEST = 1 << 29
-"""The most frames of output: the host counts in 31 bits, and each stream's frames are counted beside the originals."""
+COUNTED = 1 << 31
+"""The host counts frames in 31 bits, and each stream's frames are counted beside the originals."""
 
 
 def slomo(
@@ -133,6 +134,7 @@ def slomo(
         timecodes=timecodes,
         slow_motion=slow_motion,
         keep=options.dedupe is None,
+        streams=options.streams,
     )
 
 
@@ -146,11 +148,13 @@ def multiplied(
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
     keep: bool = True,
+    streams: int = 1,
 ) -> vs.VideoNode:
     """Return what `made` makes of the clip at its new times, with its new rate or durations.
 
     made: from the times to a clip of that many frames, as `interleave` makes it. keep: return the clip itself where the
-    factor is 1. The rest is as in `slomo`.
+    factor is 1. streams: as in `Options`. The rest is as in `slomo`. A player's clip without a known end is cut where
+    the host's numbers end, weeks later.
     """
     check_switch("slow_motion", slow_motion)
     factor = timing.parse_multi(multi)
@@ -170,11 +174,21 @@ def multiplied(
         return clip
     if codes is None and clip.fps:
         codes = Timecodes.constant(clip.num_frames, clip.fps)
+    longest = COUNTED // max(4, streams + 2)
     times = timing.Timing(clip.num_frames, factor)
-    if times.length > LONGEST:
+    if times.length > longest and is_endless(clip):
+        times = timing.Timing(max(1, int(longest / factor)), factor)
+    if is_endless(clip) and factor.numerator > LONGEST_ENDLESS:
+        near = factor.limit_denominator(LONGEST_ENDLESS // math.ceil(factor))
+        name, got = ("multi", str(factor)) if rate is None else ("fps_num/fps_den", str(rate))
+        allowed = (
+            f"for a clip without a known end, a factor of at most {LONGEST_ENDLESS} as a numerator, such as {near}"
+        )
+        raise ArgumentError(name, got, allowed)
+    if times.length > longest:
         name, got = ("multi", multi) if rate is None else ("fps_num/fps_den", str(rate))
-        most = f"{LONGEST // clip.num_frames} times the clip's"
-        raise ArgumentError(name, got, f"at most {LONGEST} frames of output, {most}")
+        most = f"{longest // clip.num_frames} times the clip's"
+        raise ArgumentError(name, got, f"at most {longest} frames of output, {most}")
     out = made(times)
     slowed = factor if slow_motion else Fraction(1)
     if codes is None:
