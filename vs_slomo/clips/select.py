@@ -21,7 +21,7 @@ ENDLESS = 1 << 26
 
 def is_endless(clip: vs.VideoNode) -> bool:
     """Whether the clip comes from a player, and its end is not known."""
-    return clip.num_frames > ENDLESS
+    return int(clip.num_frames) > ENDLESS
 
 
 def select(clip: vs.VideoNode, cycle: int, offsets: Sequence[int], length: int) -> vs.VideoNode:

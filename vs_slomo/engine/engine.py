@@ -22,7 +22,9 @@ from torch import Tensor
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.curved import acceleration
+from vs_slomo.model.dis import classical_motion
 from vs_slomo.model.flow import Seen
+from vs_slomo.model.fusion import FUSIONS
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.unet import MULTIPLE, UNet
 
@@ -121,7 +123,8 @@ class Engine:
             trim()
         if self.stage.needs_gray and gray is None:
             raise ArgumentError("gray", gray, f'both frames in gray, for flow="{self.settings.flow}"')
-        i0, i1 = (x.to(self.device, self.dtype) for x in (rgb0, rgb1))
+        dtype = self.dtype if self.stage.refined else torch.float32
+        i0, i1 = (x.to(self.device, dtype) for x in (rgb0, rgb1))
         scale = self.settings.scale
         found = self.stage.find(Seen(i0, i1, gray, scale), self.model)
         return Pair(i0, i1, found.flows, found.finer, self.stage.ratio(scale))
@@ -138,7 +141,11 @@ class Engine:
     @_on_its_thread
     def motion(self, pair: Pair, t: float) -> Motion:
         """Return the motion at t in (0, 1), for planes that `render` can move."""
-        return self.model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, pair.bend, self.settings.scale)
+        scale = self.settings.scale
+        if not self.stage.refined:
+            fusion = FUSIONS[self.model.fusion]
+            return classical_motion(pair.flows, t, bend=pair.bend, fusion=fusion, ratio=scale)
+        return self.model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, pair.bend, scale)
 
     @_on_its_thread
     def render(

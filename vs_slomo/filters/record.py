@@ -113,7 +113,8 @@ class MovingOptions(TypedDict, total=False):
     flow: Annotated[
         FlowName | None,
         Option(
-            help="Flow stage: `unet` (the paper's network) or `dis` (classical flow, refined by the second network)",
+            help="Flow stage: `unet` (the paper's network), `dis` (classical flow, refined by the second network) "
+            "or `fast` (classical flow at `scale`, without a network: a draft)",
             allowed=f"None or one of {', '.join(FLOWS)}",
             check=optional(key_of(FLOWS)),
             none="by size and device",
