@@ -4,13 +4,8 @@
 
 import vapoursynth as vs
 
-from vs_slomo import (
-    motion,
-    retime,
-    slomo,
-    slow,  # no such name
-    source,
-)
+import vs_slomo
+from vs_slomo import motion, retime, slomo, source
 
 clip: vs.VideoNode = source("input.mp4")
 
@@ -25,3 +20,4 @@ retime(clip, [(0, 0), (1, 1)], unit="minutes")
 retime(clip, [(0, 0), (1, 1)], flow="raft")
 motion(clip, fast=True)
 motion(clip).sideways
+vs_slomo.slow  # no such name
