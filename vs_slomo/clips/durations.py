@@ -14,7 +14,7 @@ from vs_slomo.errors import ArgumentError, FormatError
 from vs_slomo.timing.positions import Timing
 from vs_slomo.timing.timecodes import Timecodes
 
-from .select import next_frames, select
+from .select import Pattern, next_frames, select
 
 log = logging.getLogger("vs_slomo")
 
@@ -64,11 +64,15 @@ def divided(clip: vs.VideoNode, source: vs.VideoNode, times: Timing, factor: Fra
     """
     cycle, period = times.period
     step = 1 / times.multi
-    moments = [times.at(n) for n in range(period)]
     # Frame k comes as 2k, and k + 1 as 2k + 1: the second is asked for only where the step reaches into it, since a
     # player has nothing behind its last frame.
     choices = vs.core.std.Interleave([source, next_frames(source)], modify_duration=False)
-    ends = ([2 * k for k, _ in moments], [2 * k + (step > 1 - t) for k, t in moments])
+
+    def second(n: int) -> int:
+        k, t = times.at(n)
+        return 2 * k + (step > 1 - t)
+
+    ends = (Pattern(period, lambda n: 2 * times.at(n)[0]), Pattern(period, second))
     spanned = [select(choices, 2 * cycle, end, times.length) for end in ends]
 
     def share(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:

@@ -8,7 +8,6 @@ clip, originals, untouched -----------------------------------------------------
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -20,7 +19,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
-from vs_slomo.clips.select import LONGEST_ENDLESS, is_endless, select
+from vs_slomo.clips.select import Pattern, is_endless, select
 from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
@@ -180,13 +179,6 @@ def multiplied(
     times = timing.Timing(clip.num_frames, factor)
     if times.length > longest and is_endless(clip):
         times = timing.Timing(max(1, int(longest / factor)), factor)
-    if is_endless(clip) and factor.numerator > LONGEST_ENDLESS:
-        near = factor.limit_denominator(LONGEST_ENDLESS // math.ceil(factor))
-        name, got = ("multi", str(factor)) if rate is None else ("fps_num/fps_den", str(rate))
-        allowed = (
-            f"for a clip without a known end, a factor of at most {LONGEST_ENDLESS} as a numerator, such as {near}"
-        )
-        raise ArgumentError(name, got, allowed)
     if times.length > longest:
         name, got = ("multi", multi) if rate is None else ("fps_num/fps_den", str(rate))
         most = f"{longest // clip.num_frames} times the clip's"
@@ -227,9 +219,12 @@ def picked(
         # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
         choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
         span = min(streams * period, times.length)
-        moments = enumerate(map(times.at, range(span)))
-        taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in moments]
-        out = select(choices, span * (streams + 1), taken, times.length)
+
+        def taken(n: int) -> int:
+            k, t = times.at(n)
+            return n * (streams + 1) + (1 + k % streams if t else 0)
+
+        out = select(choices, span * (streams + 1), Pattern(span, taken), times.length)
     else:
 
         def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
