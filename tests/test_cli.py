@@ -297,7 +297,7 @@ def test_the_debug_view_has_no_curve(tmp_path, capsys, video):
     assert said == "vs-slomo: --debug-view: got 'flow', allowed: not together with a curve\n"
 
 
-COMMANDS = ("render", "script", "demo", "evaluate", "compare", "bench", "train", "weights")
+COMMANDS = ("render", "script", "demo", "evaluate", "compare", "bench", "train", "devices", "completion", "weights")
 
 
 def test_help(capsys):

@@ -25,7 +25,7 @@ from vs_slomo.model.curved import acceleration
 from vs_slomo.model.dis import classical_motion
 from vs_slomo.model.flow import Seen
 from vs_slomo.model.fusion import FUSIONS
-from vs_slomo.model.superslomo import Motion
+from vs_slomo.model.superslomo import Motion, SuperSloMo
 from vs_slomo.model.unet import MULTIPLE, UNet
 
 from . import render as rendering
@@ -70,20 +70,26 @@ class Engine:
         start = time.perf_counter()
         self.settings, self.stage = settings, settings.stage
         self.device, self.dtype = torch.device(settings.device), DTYPES[settings.precision]
-        self.model, info = weights.load(settings.model)
+        if self.stage.refined:
+            self.model, info = weights.load(settings.model)
+        else:  # no network runs, so none is read: a player that seeks makes a new engine each time
+            info = weights.read_info(settings.model)
+            self.model = SuperSloMo(1, fusion=info.fusion)
         self.model.to(self.device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)
         # Only one thread computes on the CPU: each of the host's many would keep memory, and threads of PyTorch's own.
         self._thread = threading.local()
         self._worker: ThreadPoolExecutor | None = None
         if self.device.type == "cpu":
             self._worker = ThreadPoolExecutor(1, "vs_slomo", setattr, (self._thread, "is_worker", True))
-            accelerate(self.model)
+            if self.stage.refined:
+                accelerate(self.model)
         self.pixel_bytes = ACTIVATIONS_PER_PIXEL * info.width * torch.empty(0, dtype=self.dtype).element_size()
         side = settings.tile and max(SMALLEST, round(settings.tile * settings.scale) // MULTIPLE * MULTIPLE)
         for name in ("flow_net", "interp_net"):
             setattr(self.model, name, Tiled(self._prepared(getattr(self.model, name)), side, self._room))
         self.runs = self._seen_bytes = 0
-        _announce(self.device.type, settings.precision)
+        if self.stage.refined:
+            _announce(self.device.type, settings.precision)
         log.debug("engine: %s, loaded in %.2f s", settings, time.perf_counter() - start)
 
     def _prepared(self, net: UNet) -> torch.nn.Module:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
+from vs_slomo.engine.devices import where
 from vs_slomo.errors import ArgumentError
 
 from .encode import check_container, check_output, encode
@@ -53,6 +54,7 @@ def render(
     preset: str | None = None,
     options: Sequence[str] = (),
     overwrite: bool = False,
+    preview: bool = False,
     progress: Progress | None = None,
     **interpolation: Any,
 ) -> Path:
@@ -69,8 +71,9 @@ def render(
         between. subtitles: False leaves them out. audio_track: the sound tracks that are kept, by number from 1 or by
         language ("2", "deu", "1,eng"); None keeps all.
     progressive, deinterlace: see `graph`. codec, crf, preset, options, overwrite, progress: see `encode`.
+    preview: source and result side by side, without anything else; without a span, four seconds in the middle.
 
-    What was made is logged at the end. Raises ArgumentError, SourceError, FormatError, WeightsError or RenderError
+    Where it runs and what was made is logged at the end. Raises ArgumentError, SourceError, FormatError, WeightsError or RenderError
     before anything costly starts, and RenderError where the encoder fails later. There is either a whole file under
     `output`, or none of this call's.
     """
@@ -78,6 +81,8 @@ def render(
         check_other(Path(input), Path(output))
     output = check_output(output, overwrite=overwrite)
     audio = check_audio(audio, interpolation)
+    if preview:
+        audio, tracks, subtitles, audio_track = "drop", "none", True, None
     kinds, sounds = parse_kinds(tracks, subtitles=subtitles), parse_audio_tracks(audio_track)
     codec = codec or usual_codec(output)
     taken_pixels(codec)
@@ -90,8 +95,10 @@ def render(
         codec=codec,
         progressive=progressive,
         deinterlace=deinterlace,
+        preview=preview,
         **interpolation,
     )
+    log.info("%s: %s", Path(input).name, where(interpolation.get("device")))
     along = Tracks(
         file=made.file,
         start=made.start,
