@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Literal, get_args
 
 from vs_slomo.errors import ArgumentError, shown
@@ -87,10 +88,10 @@ def sampler(curve: Curve, step: Fraction, frames: int) -> tuple[Sampler, int]:
         return lambda n: _called(curve, n * step), frames
     names: Callable[[int], str] = "keyframe {}".format
     if isinstance(curve, str | os.PathLike):
-        file, numbered = os.fspath(curve), read_numbered(curve)
+        file, numbered = Path(curve).name, read_numbered(curve)
         names, curve = lambda n: f"{file}, line {numbered[n][0]}", [keyframe for _, keyframe in numbered]
         if not curve:
-            raise ArgumentError("curve", str(file), "at least one line of output time and source time")
+            raise ArgumentError("curve", file, "at least one line of output time and source time")
     if not isinstance(curve, Iterable) or isinstance(curve, Mapping):
         raise ArgumentError("curve", curve, "keyframes, the name of a file of them, a function, or an array")
     points = list(islice(curve, LISTED + 1))
@@ -168,4 +169,8 @@ def _number(value: object, what: str) -> Fraction:
     try:
         return read_number(value)
     except ValueError:
-        raise ArgumentError("curve", f"{shown(value)} {what}", "a finite number, of not too many digits") from None
+        raise ArgumentError(
+            "curve",
+            f"{value if isinstance(value, str) else shown(value)} {what}",
+            "a finite number, of not too many digits",
+        ) from None
