@@ -16,7 +16,7 @@ Effort = Literal["draft", "good", "best"]
 EFFORTS: dict[Effort, dict[str, Any]] = {
     "draft": {"flow": "fast"},
     "good": {},
-    "best": {"flow": "unet", "scale": 1.0, "precision": "fp32", "curved": True},
+    "best": {"scale": 1.0, "precision": "fp32", "curved": True},
 }
 """What each effort stands for; an option that is given beside it counts."""
 
@@ -62,6 +62,9 @@ class Part(Flags):
     ] = None
     deinterlace: Annotated[
         bool | None, Parameter(negative=(), help="Make whole frames of interlaced ones (needs vapoursynth-bwdif)")
+    ] = None
+    allow_playlist: Annotated[
+        bool | None, Parameter(negative=(), help="Read a playlist that leads out of its own folder")
     ] = None
     codec: Annotated[
         str | None,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from vs_slomo.stops import Stops, stops
 
@@ -54,10 +55,12 @@ class Bar:
         if done == total:  # what is said of the result stands below it
             self.progress.stop()
 
-    def __exit__(self, *error: Any) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
         if self.progress is not None:
             self.progress.stop()
-        return self.held.__exit__(*error)
+        return self.held.__exit__(kind, error, trace)
 
 
 def shown() -> Progress:

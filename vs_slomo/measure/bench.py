@@ -25,6 +25,7 @@ from vs_slomo.engine.engine import Engine
 from vs_slomo.engine.settings import Settings
 from vs_slomo.errors import SlomoError
 from vs_slomo.filters.slomo import slomo
+from vs_slomo.model.flow import NETWORK
 from vs_slomo.model.superslomo import SuperSloMo, network_input
 from vs_slomo.weights import ModelInfo
 
@@ -271,8 +272,8 @@ def _flops(info: ModelInfo, seen: Tensor) -> tuple[float, float]:
 def _difference(
     model: SuperSloMo, engine: Engine, settings: Settings, rgb: list[Tensor], seen: list[Tensor], multi: int
 ) -> float | None:
-    """Return how far our picture is from the plain one at the same scale; None for another flow stage."""
-    if not settings.stage.uses_network:
+    """Return how far our picture is from the plain one at the same scale; None if a stage is not the network alone."""
+    if settings.flow != NETWORK:
         return None
     t = 1 / multi
     with torch.inference_mode():

@@ -137,7 +137,8 @@ def _keyframes(curve: Sequence[object], names: Callable[[int], str]) -> Keyframe
     times, sources = [], []
     easings: list[Easing] = []
     for n, keyframe in enumerate(curve):
-        if isinstance(keyframe, str) or not isinstance(keyframe, Iterable) or len(parts := [*keyframe]) not in (2, 3):
+        parts = [*islice(keyframe, 4)] if isinstance(keyframe, Iterable) and not isinstance(keyframe, str) else []
+        if len(parts) not in (2, 3):
             raise ArgumentError(
                 "curve", f"{names(n)}: {shown(keyframe)}", "(output time, source time) or with an easing"
             )

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from vs_slomo.metrics import psnr
 from vs_slomo.model import flow
-from vs_slomo.model.flow import FLOWS
+from vs_slomo.model.flow import CLASSICAL, NETWORK
 from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.model.warp import padded_to, resize_field
 
 from .data import FLOW_SCALE, Window
 
-STAGES = [name for name, stage in FLOWS.items() if stage.refined]
+STAGES = (NETWORK, CLASSICAL)
 METHODS = ("blend", "dis flow", *STAGES, "curved")
 """Plain average; DIS, the paper's formula, warps averaged; the model from its own flow; from DIS; from DIS, bent."""
 
