@@ -380,7 +380,7 @@ def test_the_command(tmp_path, home, capsys):
     assert cv2.imread(str(worst[0])).shape == (2 * 320, 3 * 480, 3)
     rows = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
     lowest = min((float(r["psnr"]), r["case"]) for r in rows if r["method"] == "blend")
-    assert worst[0].name == f"worst_1_clip {lowest[1]}.png"
+    assert worst[0].name == f"worst_1_clip_{lowest[1]}.png"
 
 
 def test_the_command_says_what_is_wrong(tmp_path, home, capsys):

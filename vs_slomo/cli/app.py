@@ -17,7 +17,9 @@ from vs_slomo.errors import ArgumentError, SlomoError, printable, shown
 
 from .bench import bench
 from .compare import compare
+from .completion import completion
 from .demo import demo
+from .devices import devices
 from .evaluate import evaluate
 from .export import export
 from .render import render
@@ -54,7 +56,9 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS: tuple[Callable[..., None], ...] = (render, script, demo, evaluate, compare, bench, train, export)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(render, script, demo, evaluate, compare, bench, train, export, devices, completion),
+)
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
 app.command(weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack
 from types import TracebackType
@@ -28,6 +29,11 @@ class Bar:
 
     def __enter__(self) -> Self:
         return self
+
+    def wait(self, text: str) -> None:
+        """Say what the first frame waits for; only in a terminal, where somebody waits too."""
+        if sys.stderr.isatty():
+            print(f"{text} ...", file=sys.stderr)
 
     def __call__(self, done: int, total: int | None) -> None:
         """Show that `done` of `total` frames or bytes are done; a total of None is not known."""

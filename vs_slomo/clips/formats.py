@@ -77,7 +77,7 @@ def check_progressive(frame: vs.VideoFrame) -> None:
     if frame.props.get("_FieldBased", 0):
         raise FormatError(
             "clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first, "
-            "or std.SetFieldBased(0) if that is done and its filter left the flag"
+            "or std.SetFieldBased(0) where frames are whole and a filter left the flag, as inverse telecine (IVTC) does"
         )
     if "_Field" in frame.props:
         raise FormatError(

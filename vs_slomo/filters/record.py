@@ -113,7 +113,8 @@ class MovingOptions(TypedDict, total=False):
     flow: Annotated[
         FlowName | None,
         Option(
-            help="Flow stage: `unet` (the paper's network), `dis` (classical flow), or `both` (the first, refined)",
+            help="Flow stage: `unet` (the paper's network), `dis` (classical flow), `both` (the first, refined) "
+            "or `fast` (a draft, without a network)",
             allowed=f"None or one of {', '.join(FLOWS)}",
             check=optional(key_of(FLOWS)),
             none="by size and device",

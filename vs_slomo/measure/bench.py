@@ -160,7 +160,10 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
         networks = spent.seconds / (time.perf_counter() - start)
     ms = {name: 1000 * statistics.median(x) for name, x in took.items()}
     multiplied = _flops(info, seen[0])
-    by_flow, by_interp = (multiplied[0] if settings.stage.uses_network else 0.0), multiplied[1]
+    by_flow, by_interp = (
+        (multiplied[0] if settings.stage.uses_network else 0.0),
+        (multiplied[1] if settings.stage.refined else 0.0),
+    )
     product = 2 * PRODUCT[device.type] ** 3
     frame, chain = ms["frames"] / (multi - 1), ms["chain"] / (multi - 1)
     each = ms["pair"] / (multi - 1) + frame

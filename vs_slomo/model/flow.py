@@ -49,6 +49,8 @@ class FlowStage(ABC):
     """Whether it must be fed both frames' luma at full size."""
     uses_network = False
     """Whether it runs the model's own flow network."""
+    refined = True
+    """Whether the second network refines what it finds and says what is visible; else no network runs at all."""
 
     @abstractmethod
     def ratio(self, scale: float) -> float:
@@ -132,10 +134,29 @@ class Both(Full):
         return refined(gray0, gray1, f01), refined(gray1, gray0, f10)
 
 
-FlowName = Literal["unet", "dis", "both"]
+class Fast(FlowStage):
+    """DIS with its fast preset at the networks' resolution, and no network: for a draft."""
+
+    refined = False
+
+    def ratio(self, scale: float) -> float:
+        """Return the networks' own resolution."""
+        return scale
+
+    def find(self, seen: Seen, model: SuperSloMo) -> Found:  # noqa: ARG002  # a stage may use it
+        """Find the flow between the pictures' luma."""
+        from .dis import dis_flow, luma
+
+        gray0, gray1 = luma(seen.i0), luma(seen.i1)
+        f01, f10 = (dis_flow(a, b, fast=True).to(seen.i0.device) for a, b in ((gray0, gray1), (gray1, gray0)))
+        return Found((f01, f10))
+
+
+FlowName = Literal["unet", "dis", "both", "fast"]
 NETWORK: FlowName = "unet"
 CLASSICAL: FlowName = "dis"
 BOTH: FlowName = "both"
-FLOWS: dict[FlowName, FlowStage] = {NETWORK: Network(), CLASSICAL: Classical(), BOTH: Both()}
+DRAFT: FlowName = "fast"
+FLOWS: dict[FlowName, FlowStage] = {NETWORK: Network(), CLASSICAL: Classical(), BOTH: Both(), DRAFT: Fast()}
 """Every flow stage by its name; the first is for model files that name none."""
 DEFAULT: FlowName = next(iter(FLOWS))

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
+from vs_slomo.engine.devices import where
 from vs_slomo.errors import ArgumentError
 from vs_slomo.filters.options import check_switch
 from vs_slomo.given import file_name, text
@@ -55,6 +56,7 @@ def render(
     preset: str | None = None,
     options: Sequence[str] = (),
     overwrite: bool = False,
+    preview: bool = False,
     progress: Progress | None = None,
     **interpolation: Any,
 ) -> Path:
@@ -72,10 +74,11 @@ def render(
         language ("2", "deu", "1,eng"); None keeps all.
     progressive, deinterlace, allow_playlist: see `graph`.
     codec, crf, preset, options, overwrite, progress: see `encode`.
+    preview: source and result side by side, without anything else; without a span, four seconds in the middle.
 
-    What was made is logged at the end. Raises ArgumentError, SourceError, FormatError, WeightsError or RenderError
-    before anything costly starts, and RenderError where the encoder fails later. There is either a whole file under
-    `output`, or none of this call's.
+    Where it runs and what was made is logged. Raises ArgumentError, SourceError, FormatError, WeightsError or
+    RenderError before anything costly starts, and RenderError where the encoder fails later. There is either a whole
+    file under `output`, or none of this call's.
     """
     check_switch("overwrite", overwrite)
     check_switch("subtitles", subtitles)
@@ -83,6 +86,8 @@ def render(
     if overwrite:
         check_other(file_name("input", input), output)
     audio = check_audio(audio, interpolation)
+    if preview:
+        audio, tracks, subtitles, audio_track = "drop", "none", True, None
     kinds, sounds = parse_kinds(tracks, subtitles=subtitles), parse_audio_tracks(audio_track)
     codec, options = check_encoding(output, codec, crf, preset, options)
     check_container(output, options)
@@ -93,9 +98,11 @@ def render(
         codec=codec,
         progressive=progressive,
         deinterlace=deinterlace,
+        preview=preview,
         allow_playlist=allow_playlist,
         **interpolation,
     )
+    log.info("%s: %s", Path(input).name, where(interpolation.get("device")))
     along = Tracks(
         file=made.file,
         start=made.start,

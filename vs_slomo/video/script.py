@@ -25,6 +25,7 @@ from vs_slomo.weights.files import installed
 
 from .encoders import encoder_name
 from .pixels import choose, even, growing, grown
+from .preview import beside, middle
 from .probe import Container, probe
 from .source import check_filter, open_file
 
@@ -54,17 +55,21 @@ def graph(
     codec: str = "x264",
     progressive: bool = False,
     deinterlace: bool = False,
+    preview: bool = False,
     allow_playlist: bool = False,
     **interpolation: Any,
 ) -> Graph:
     """Return the clip that `render` encodes, and the script that makes it; no new frame is made.
 
     progressive: take frames that are flagged interlaced as they are. deinterlace: make whole frames of interlaced
-    ones, by bwdif. allow_playlist: see `source`. Raises what `render` raises.
+    ones, by bwdif. allow_playlist: see `source`. preview: the clip is `preview.beside`; the script makes the whole
+    result. Raises what `render` raises.
     """
     given = {name: value for name, value in interpolation.items() if value is not None}
     given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
     function = slomo if "curve" not in given else retime
+    if preview and function is retime:
+        raise ArgumentError("preview", preview, "not together with a curve")
     for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
         raise ArgumentError(also, given[also], "not together with a curve")
     for name, value in (
@@ -85,7 +90,7 @@ def graph(
     if file.variable:
         codes = file.timecodes
         lines.append(f"codes = source_timecodes({name})")
-    first, last = parse_span(span, codes)
+    first, last = middle(codes) if preview and span == ":" else parse_span(span, codes)
     whole = (first, last) == (0, clip.num_frames)
     if not whole:
         clip, codes = clip[first:last], codes[first:last]
@@ -94,7 +99,8 @@ def graph(
     rate = file.prevailing or clip.fps
     if file.variable:
         given = _at_true_times(file, given, codes, rate, slow=stretch != 1)
-    clip = function(clip, **given)
+    taken, clip = clip, function(clip, **given)
+    clip = beside(taken, clip, given) if preview else clip
     lines.append(f"clip = {function.__name__}({', '.join(['clip', *(f'{n}={literal(x)}' for n, x in given.items())])})")
     if file.variable and stretch != 1:
         clip = clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
