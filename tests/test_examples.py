@@ -28,6 +28,7 @@ EXPECTED = {
     "mlrt.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1, 10: 5}),
     "motion_blur.vpy": (6, RATE, (160, 96), {}),
     "mpv.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1}),
+    "mpv_display.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1}),
     "speed_ramp.vpy": (12, RATE, (160, 96), {}),
     "vfr_to_cfr.vpy": (24, Fraction(60), (160, 96), {0: 0, 4: 1, 20: 5}),
 }

@@ -12,12 +12,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ArgumentError
+from .given import file_name
+from .stops import stops
 
 NOT_YET = "a file that is not there yet, or overwrite (--overwrite)"
 
 
 def check_output(path: Path, *, overwrite: bool, name: str = "output") -> None:
     """Raise ArgumentError where `new_file` would not put a file: see there. Writes nothing."""
+    file_name(name, path)
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -34,31 +37,43 @@ def check_output(path: Path, *, overwrite: bool, name: str = "output") -> None:
         raise ArgumentError(name, str(path), NOT_YET)
 
 
+def make_folder(path: str | os.PathLike[str], *, name: str = "output") -> Path:
+    """Make a folder where there is none, and return its path. Raises ArgumentError."""
+    path = file_name(name, path, "the name of a folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(name, str(path), f"a folder that can be made ({error.strerror})") from None
+    return path
+
+
 @contextmanager
 def new_file(path: str | os.PathLike[str], *, overwrite: bool, name: str = "output") -> Iterator[Path]:
     """Give an empty temporary file beside `path` to write, and move it there once it is whole.
 
     The temporary file has a random name of its own in the same folder and the ending of `path`. When the block ends
     well, it is flushed to the disk and renamed; when the block fails, it is removed. Nothing else is ever removed.
+    A signal that comes meanwhile is obeyed when the block is left (`stops`).
     Permissions are those of the file that is replaced, else what the process gives to new files (umask).
 
     path: a new name, or with `overwrite` a regular file. A link, a folder, a pipe or a device is never followed or
     replaced. name: the argument that errors name. Raises ArgumentError, or OSError from the file system.
     """
-    path = Path(path)
+    path = file_name(name, path)
     check_output(path, overwrite=overwrite, name=name)
-    part = _create_beside(path, name)
-    try:
-        with suppress(OSError):
-            part.chmod(stat.S_IMODE(os.lstat(path).st_mode))
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        check_output(path, overwrite=overwrite, name=name)  # it may have come while the block ran
-        _move(part, path, overwrite=overwrite, name=name)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with stops():
+        part = _create_beside(path, name)
+        try:
+            with suppress(OSError):
+                part.chmod(stat.S_IMODE(os.lstat(path).st_mode))
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            check_output(path, overwrite=overwrite, name=name)  # it may have come while the block ran
+            _move(part, path, overwrite=overwrite, name=name)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -68,34 +83,35 @@ def new_sequence(pattern: str | os.PathLike[str], *, overwrite: bool, name: str 
     When the block ends well, all files of the folder get their places; nothing is replaced unless `overwrite`, and
     then regular files only. When it fails, or a place is taken, none of them does.
     """
-    pattern = Path(pattern)
+    pattern = file_name(name, pattern)
     if not pattern.parent.is_dir():
         raise ArgumentError(name, str(pattern), f"a file in a folder that exists, {pattern.parent} does not")
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".", dir=pattern.parent))
-    except OSError as error:
-        raise _not_writable(pattern, name, error) from None
-    moved: list[Path] = []
-    try:
-        yield folder / pattern.name
-        made = sorted(folder.iterdir())
-        mask = os.umask(0)
-        os.umask(mask)
-        for part in made:
-            check_output(pattern.with_name(part.name), overwrite=overwrite, name=name)
-            part.chmod(0o666 & ~mask)
-        for part in made:
-            there = pattern.with_name(part.name)
-            new = not os.path.lexists(there)
-            _move(part, there, overwrite=overwrite, name=name)
-            if new:
-                moved.append(there)
-    except BaseException:
-        for there in moved:
-            there.unlink(missing_ok=True)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with stops():
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=".", dir=pattern.parent))
+        except OSError as error:
+            raise _not_writable(pattern, name, error) from None
+        moved: list[Path] = []
+        try:
+            yield folder / pattern.name
+            made = sorted(folder.iterdir())
+            mask = os.umask(0)
+            os.umask(mask)
+            for part in made:
+                check_output(pattern.with_name(part.name), overwrite=overwrite, name=name)
+                part.chmod(0o666 & ~mask)
+            for part in made:
+                there = pattern.with_name(part.name)
+                new = not os.path.lexists(there)
+                _move(part, there, overwrite=overwrite, name=name)
+                if new:
+                    moved.append(there)
+        except BaseException:
+            for there in moved:
+                there.unlink(missing_ok=True)
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = True, name: str = "output") -> None:

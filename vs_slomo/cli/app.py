@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, CycloptsPanel, MissingArgumentError, Parameter, UnusedCliTokensError
 
-from vs_slomo.errors import ArgumentError, SlomoError
+from vs_slomo.errors import ArgumentError, SlomoError, printable, shown
 
 from .bench import bench
 from .compare import compare
+from .completion import completion
 from .demo import demo
+from .devices import devices
 from .evaluate import evaluate
 from .export import export
 from .render import render
@@ -37,7 +38,12 @@ def box(error: CycloptsError) -> Panel:
         said = f"{error.keyword} needs a value." if error.keyword else f"{error.argument.name} is missing."
     elif isinstance(error, UnusedCliTokensError):
         said = f"Too many arguments: {shlex.join(error.unused_tokens or ())}."
-    return CycloptsPanel(f"{said}\nSee {' '.join(('vs-slomo', *(error.command_chain or ()), '--help'))}.")
+    return CycloptsPanel(f"{said_plainly(said)}\nSee {' '.join(('vs-slomo', *(error.command_chain or ()), '--help'))}.")
+
+
+def said_plainly(said: object) -> str:
+    """Return an error's text without control characters, line by line."""
+    return "\n".join(map(printable, str(said).split("\n")))
 
 
 app = App(
@@ -50,7 +56,9 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS: tuple[Callable[..., None], ...] = (render, script, demo, evaluate, compare, bench, train, export)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(render, script, demo, evaluate, compare, bench, train, export, devices, completion),
+)
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
 app.command(weights)
@@ -82,6 +90,11 @@ def launch(
             raise
         print(f"vs-slomo: {in_options(error, tokens)}", file=sys.stderr)
         return 1
+    except OSError as error:  # of the file system: full, not to be read, not to be written
+        if debug or isinstance(error, BrokenPipeError):
+            raise
+        print(f"vs-slomo: {printable(str(error))}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -90,12 +103,11 @@ class ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
-        print(self.format(record), file=sys.stderr)
+        print(printable(self.format(record)), file=sys.stderr)
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return its exit status; what cannot be parsed exits with 2."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: whoever waits cleans up
     try:
         status: int | None = app.meta(argv, result_action="return_value")
     except KeyboardInterrupt:
@@ -134,4 +146,4 @@ def in_options(error: SlomoError, tokens: Sequence[str]) -> str:
     ):
         allowed = re.sub(python, command_line, allowed)
     allowed = re.sub(r"(?<=\bwith )\w+", lambda word: options.get(word[0], word[0]), allowed)
-    return f"{option}: {said or f'got {got!r}'}, allowed: {allowed}"
+    return f"{option}: {said or f'got {shown(got)}'}, allowed: {printable(allowed)}"

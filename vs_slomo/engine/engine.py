@@ -23,6 +23,7 @@ from torch import Tensor
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.curved import acceleration
+from vs_slomo.model.dis import classical_motion
 from vs_slomo.model.flow import Seen
 from vs_slomo.model.fusion import FUSIONS
 from vs_slomo.model.superslomo import Motion, SuperSloMo
@@ -71,14 +72,19 @@ class Engine:
         start = time.perf_counter()
         self.settings, self.stage = settings, settings.stage
         self.device, self.dtype = torch.device(settings.device), DTYPES[settings.precision]
-        self.model, info = weights.load(settings.model)
+        if self.stage.refined:
+            self.model, info = weights.load(settings.model)
+        else:  # no network runs, so none is read: a player that seeks makes a new engine each time
+            info = weights.read_info(settings.model)
+            self.model = SuperSloMo(1, fusion=info.fusion)
         self.model.to(self.device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)
         # Only one thread computes on the CPU: each of the host's many would keep memory, and threads of PyTorch's own.
         self._thread = threading.local()
         self._worker: ThreadPoolExecutor | None = None
         if self.device.type == "cpu":
             self._worker = ThreadPoolExecutor(1, "vs_slomo", setattr, (self._thread, "is_worker", True))
-            accelerate(self.model)
+            if self.stage.refined:
+                accelerate(self.model)
         self.pixel_bytes = ACTIVATIONS_PER_PIXEL * info.width * torch.empty(0, dtype=self.dtype).element_size()
         side = settings.tile and max(SMALLEST, round(settings.tile * settings.scale) // MULTIPLE * MULTIPLE)
         flow_net, interp_net = (
@@ -91,7 +97,8 @@ class Engine:
             self.model.flow = Recorded(partial(_flow, weakref.ref(self.model)), flow_net.whole)  # type: ignore[method-assign, assignment]
             self._moved = Recorded(self._moved, interp_net.whole)
         self.runs = self._seen_bytes = 0
-        _announce(self.device.type, settings.precision)
+        if self.stage.refined:
+            _announce(self.device.type, settings.precision)
         log.debug("engine: %s, loaded in %.2f s", settings, time.perf_counter() - start)
 
     def _prepared(self, net: UNet) -> torch.nn.Module:
@@ -138,7 +145,8 @@ class Engine:
             trim()
         if self.stage.needs_gray and gray is None:
             raise ArgumentError("gray", gray, f'both frames in gray, for flow="{self.settings.flow}"')
-        i0, i1 = (x.to(self.device, self.dtype) for x in (rgb0, rgb1))
+        dtype = self.dtype if self.stage.refined else torch.float32
+        i0, i1 = (x.to(self.device, dtype) for x in (rgb0, rgb1))
         scale = self.settings.scale
         found = self.stage.find(Seen(i0, i1, gray, scale), self.model)
         return Pair(i0, i1, found.flows, found.finer, self.stage.ratio(scale))
@@ -155,11 +163,13 @@ class Engine:
     @_on_its_thread
     def motion(self, pair: Pair, t: float) -> Motion:
         """Return the motion at t in (0, 1), for planes that `render` can move."""
-        fusion, ratio = FUSIONS[self.model.fusion], (pair.ratio, pair.ratio)
+        fusion = FUSIONS[self.model.fusion]
+        if not self.stage.refined:
+            return classical_motion(pair.flows, t, bend=pair.bend, fusion=fusion, ratio=self.settings.scale)
         # On CUDA t is filled in there: in a recording a number would stay what it was.
         at: Tensor | float = torch.full((1, 1, 1, 1), t, device=self.device) if self.device.type == "cuda" else t
         ft0, ft1, logit = self._moved(pair.i0, pair.i1, *pair.flows, *(pair.finer or (None, None)), pair.bend, at)
-        return Motion(ft0, ft1, logit, t, fusion, ratio)
+        return Motion(ft0, ft1, logit, t, fusion, (pair.ratio, pair.ratio))
 
     @_on_its_thread
     def render(

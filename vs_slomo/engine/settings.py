@@ -9,10 +9,8 @@ from typing import Literal, get_args
 import torch
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.flow import FLOWS, NETWORK, FlowName, FlowStage
+from vs_slomo.model.flow import BOTH, CLASSICAL, FLOWS, NETWORK, FlowName, FlowStage
 from vs_slomo.weights import SCALES
-
-from .tiles import SMALLEST
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -76,8 +74,10 @@ def check_device(device: str | None) -> str:
     if device is None:
         return here[0]
     try:
-        parsed = torch.device(device)
-    except (RuntimeError, TypeError):
+        parsed = torch.device(device) if isinstance(device, str) else None
+    except RuntimeError:
+        parsed = None
+    if parsed is None:
         raise ArgumentError("device", device, f"None or one of {', '.join(here)}") from None
     count = torch.cuda.device_count() if parsed.type == "cuda" else 1
     if parsed.type not in here or (parsed.index or 0) >= count:
@@ -131,23 +131,18 @@ def check_scale(scale: float | str | None, native: float, size: tuple[int, int],
     return float(scale)
 
 
-def check_tile(tile: int | None) -> int | None:
-    """Return the longest side of a tile in pixels of the picture; None is what memory holds. Raises ArgumentError."""
-    if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or tile < SMALLEST):
-        raise ArgumentError("tile", tile, f"None or an integer of at least {SMALLEST}")
-    return tile
-
-
 def check_flow(flow: str | None, native: FlowName, scale: float, device: str) -> FlowName:
     """Return the flow stage's name. Raises ArgumentError.
 
     native: the model's own. scale: the networks' resolution. device: its name.
 
-    None is the flow network where it sees the whole picture, and on every device but the CPU, where other stages would
-    wait for the CPU; else it is the model's own.
+    None is the model's own on the CPU; if that is classical, it is "both" where the networks see the picture at full
+    size. On other devices it is the flow network: the other stages would wait for the CPU.
     """
     if flow is None:
-        return NETWORK if scale == 1 or device != "cpu" else native
+        if device != "cpu":
+            return NETWORK
+        return BOTH if scale == 1 and native == CLASSICAL else native
     for name in FLOWS:
         if name == flow:
             return name

@@ -19,7 +19,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
-from vs_slomo.clips.select import select
+from vs_slomo.clips.select import Pattern, is_endless, select
 from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
@@ -33,8 +33,8 @@ from .options import Options, check, check_options, check_switch
 from .pairs import Moment, PairFinder, frame_inputs
 from .record import MAX_GAP, MOVING, SC_THRESHOLD, SLOMO, Borders, Precision, ScAction, Scale, Shown
 
-LONGEST = 1 << 29
-"""The most frames of output: the host counts in 31 bits, and each stream's frames are counted beside the originals."""
+COUNTED = 1 << 31
+"""The host counts frames in 31 bits, and each stream's frames are counted beside the originals."""
 
 
 def slomo(
@@ -82,8 +82,10 @@ def slomo(
     scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is 1 for clips up to 640x480
         on the CPU and up to 1920x1088 on a GPU, and the model's own for larger ones. "auto" halves the model's own
         until the networks see at most 2^20 pixels (see `settings.check_scale`).
-    flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
-        second network). None is "unet" where it sees the whole picture (scale 1) and on a GPU, else the model's own.
+    flow: "unet" (the paper's network), "dis" (classical flow on the CPU at full resolution) or "both" (the network's
+        flow, refined by classical means on the CPU). The second network refines each of them at t. "fast" is a draft:
+        classical flow at `scale`, and no network. None is "unet" on a GPU; on the CPU "both" where the networks see
+        the picture at full size, else the model's own.
     device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
     precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, "bf16" on a CPU that multiplies it
         natively (AVX-512 BF16, AMX), else "fp32".
@@ -134,6 +136,7 @@ def slomo(
         timecodes=timecodes,
         slow_motion=slow_motion,
         keep=options.dedupe is None,
+        streams=options.streams,
     )
 
 
@@ -147,11 +150,13 @@ def multiplied(
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
     keep: bool = True,
+    streams: int = 1,
 ) -> vs.VideoNode:
     """Return what `made` makes of the clip at its new times, with its new rate or durations.
 
     made: from the times to a clip of that many frames, as `interleave` makes it. keep: return the clip itself where the
-    factor is 1. The rest is as in `slomo`.
+    factor is 1. streams: as in `Options`. The rest is as in `slomo`. A player's clip without a known end is cut where
+    the host's numbers end, weeks later.
     """
     check_switch("slow_motion", slow_motion)
     factor = timing.parse_multi(multi)
@@ -171,11 +176,14 @@ def multiplied(
         return clip
     if codes is None and clip.fps:
         codes = Timecodes.constant(clip.num_frames, clip.fps)
+    longest = COUNTED // max(4, streams + 2)
     times = timing.Timing(clip.num_frames, factor)
-    if times.length > LONGEST:
+    if times.length > longest and is_endless(clip):
+        times = timing.Timing(max(1, int(longest / factor)), factor)
+    if times.length > longest:
         name, got = ("multi", multi) if rate is None else ("fps_num/fps_den", str(rate))
-        most = f"{LONGEST // clip.num_frames} times the clip's"
-        raise ArgumentError(name, got, f"at most {LONGEST} frames of output, {most}")
+        most = f"{longest // clip.num_frames} times the clip's"
+        raise ArgumentError(name, got, f"at most {longest} frames of output, {most}")
     out = made(times)
     slowed = factor if slow_motion else Fraction(1)
     if codes is None:
@@ -212,9 +220,12 @@ def picked(
         # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
         choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
         span = min(streams * period, times.length)
-        moments = enumerate(map(times.at, range(span)))
-        taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in moments]
-        out = select(choices, span * (streams + 1), taken, times.length)
+
+        def taken(n: int) -> int:
+            k, t = times.at(n)
+            return n * (streams + 1) + (1 + k % streams if t else 0)
+
+        out = select(choices, span * (streams + 1), Pattern(span, taken), times.length)
     else:
 
         def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
