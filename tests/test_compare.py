@@ -74,7 +74,7 @@ def test_the_pages_pictures(run, video, tmp_path):
     run(span="1:8", pictures=2)
     shown = data((tmp_path / "page.html").read_text())
     assert list(shown) == ["2", "6"]
-    assert list(shown["2"]) == ["truth", "before", "after", *CHEAP, "flow (unet)", "flow (dis)"]
+    assert list(shown["2"]) == ["truth", "before", "after", *CHEAP, "flow (unet)", "flow (dis)", "flow (both)"]
 
     def near(address, clip, gain=1.0):
         (want,) = (x.permute(1, 2, 0).numpy() * 255 for x in rgb_frames(clip))
@@ -132,7 +132,7 @@ def test_frames_at_cuts_are_not_measured(run, video, monkeypatch):
 
 def test_each_method_has_its_row_and_colour(video, tmp_path, shifting_model):
     """There are more methods than were colours once."""
-    names = ["slomo-unet", "slomo-dis", "slomo-even", "sample", "blend", "dis", "flow"]
+    names = ["slomo-unet", "slomo-dis", "slomo-both", "slomo-even", "sample", "blend", "dis", "flow"]
     module.compare("x.mp4", tmp_path / "all.html", names=names, span="0:3", model=shifting_model, device="cpu")
     page = (tmp_path / "all.html").read_text()
     rows = re.findall(r'<tr><th><i style="background:(#\w+)"></i>([\w-]+)', page)
@@ -141,7 +141,7 @@ def test_each_method_has_its_row_and_colour(video, tmp_path, shifting_model):
 
 
 def test_the_default_is_that_of_the_videos_size():
-    assert default_method((320, 180), device="cpu") == "slomo-unet"
+    assert default_method((320, 180), device="cpu") == "slomo-both"
     assert default_method((1920, 1080), device="cpu") == "slomo-dis"
     assert model_line((1920, 1080), device="cpu").endswith("scale 0.5; the default here is slomo-dis")
 

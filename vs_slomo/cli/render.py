@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -12,6 +15,8 @@ from .flags import ENCODING, Flags, Interpolation, Rate, SpeedCurve, reader
 from .graph import Input, Part, graph_options
 from .progress import Bar
 
+KEPT_ENDINGS = (".mp4", ".mkv", ".mov", ".webm", ".m4v", ".ts")
+"""Inputs whose container the output has too where none is named; it is Matroska for all others."""
 OVERWRITE = Parameter(
     name=("--overwrite", "-y"), negative=(), show_default=False, help="Replace an output file that is there"
 )
@@ -76,9 +81,21 @@ def render(
     /,
     *,
     output: Annotated[
-        str,
-        Parameter(name=("--output", "-o"), metavar="FILE", help="The file to write; its ending is the container"),
-    ],
+        str | None,
+        Parameter(
+            name=("--output", "-o"),
+            metavar="FILE",
+            help="The file to write; its ending is the container (default: a new INPUT.slomo.mp4 in this folder)",
+        ),
+    ] = None,
+    preview: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Look first: four seconds, source and result side by side, without sound",
+        ),
+    ] = False,
     rate: Rate | None = None,
     interpolation: Interpolation | None = None,
     part: Part | None = None,
@@ -92,6 +109,19 @@ def render(
     """
     from vs_slomo.video.render import render as render_file
 
+    if output is None:
+        output = free_name(input, "preview" if preview else "slomo")
+
     told = graph_options(part or Part(), rate or Rate(), interpolation or Interpolation(), curve or SpeedCurve())
     with Bar() as bar:
-        render_file(input, output, **(encoding or Encoding()).given(), progress=bar, **told)
+        bar.wait("loading PyTorch, the video and the model")
+        render_file(input, output, **(encoding or Encoding()).given(), preview=preview, progress=bar, **told)
+
+
+def free_name(given: str, word: str) -> str:
+    """Return the name of a file in this folder that is not there yet: input.slomo.mp4, input.slomo-2.mp4, ..."""
+    path = Path(given)
+    stem = path.stem.partition("%")[0].rstrip("._- ") or path.parent.name or "video"
+    ending = path.suffix.lower() if path.suffix.lower() in KEPT_ENDINGS else ".mkv"
+    names = (f"{stem}.{word}{f'-{n}' if n > 1 else ''}{ending}" for n in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))

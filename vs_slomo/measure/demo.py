@@ -12,10 +12,11 @@ import numpy as np
 import vapoursynth as vs
 
 from vs_slomo.clips.frames import read_planes
-from vs_slomo.errors import ArgumentError
 from vs_slomo.filters.baselines import blend
 from vs_slomo.filters.slomo import slomo
+from vs_slomo.given import file_name, whole_number
 from vs_slomo.metrics import psnr
+from vs_slomo.outputs import check_output
 from vs_slomo.video.render import Progress, encode
 
 from .landscape import Landscape
@@ -86,10 +87,10 @@ def demo(
     width, height: of either half. interpolation: further arguments of `slomo`. Raises ArgumentError, and what `slomo`
     and `encode` raise.
     """
-    if multi < 2:
-        raise ArgumentError("multi", multi, "an integer of at least 2")
-    if frames < 2:
-        raise ArgumentError("frames", frames, "an integer of at least 2")
+    multi = whole_number("multi", multi, 2, 1000, "an integer of at least 2, up to 1000")
+    frames = whole_number("frames", frames, 2, 100_000, "an integer of at least 2, up to 100000")
+    width, height = (whole_number(name, value, 32, 4096) for name, value in (("width", width), ("height", height)))
+    check_output(file_name("output", output), overwrite=overwrite)
     truth = scene_clip((frames - 1) * multi + 1, Fraction(1, multi), width, height)
     truth = truth.std.AssumeFPS(fpsnum=SHOWN_RATE.numerator, fpsden=SHOWN_RATE.denominator)
     source = truth[::multi].std.AssumeFPS(fpsnum=SHOWN_RATE.numerator, fpsden=SHOWN_RATE.denominator)

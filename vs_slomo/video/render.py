@@ -9,12 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
+from vs_slomo.engine.devices import where
 from vs_slomo.errors import ArgumentError
+from vs_slomo.filters.options import check_switch
+from vs_slomo.given import file_name, text
 
-from .encode import check_container, check_output, encode
-from .encoders import encoder_name, quality, usual_codec
+from .encode import check_container, check_encoding, check_output, encode
 from .feed import Progress
-from .pixels import encodable, raw_input, taken_pixels
+from .pixels import encodable, raw_input
 from .script import Graph, graph, parse_span
 from .tracks import subtitle_codec
 from .wanted import Audio, Tracks, chosen_sound, parse_audio_tracks, parse_kinds
@@ -48,11 +50,13 @@ def render(
     audio_track: str | int | Sequence[str | int] | None = None,
     progressive: bool = False,
     deinterlace: bool = False,
+    allow_playlist: bool = False,
     codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
     options: Sequence[str] = (),
     overwrite: bool = False,
+    preview: bool = False,
     progress: Progress | None = None,
     **interpolation: Any,
 ) -> Path:
@@ -68,20 +72,24 @@ def render(
     tracks: what is kept: "all", "none", or some of audio, subtitles, chapters, attachments, cover, tags, with commas
         between. subtitles: False leaves them out. audio_track: the sound tracks that are kept, by number from 1 or by
         language ("2", "deu", "1,eng"); None keeps all.
-    progressive, deinterlace: see `graph`. codec, crf, preset, options, overwrite, progress: see `encode`.
+    progressive, deinterlace, allow_playlist: see `graph`.
+    codec, crf, preset, options, overwrite, progress: see `encode`.
+    preview: source and result side by side, without anything else; without a span, four seconds in the middle.
 
-    What was made is logged at the end. Raises ArgumentError, SourceError, FormatError, WeightsError or RenderError
-    before anything costly starts, and RenderError where the encoder fails later. There is either a whole file under
-    `output`, or none of this call's.
+    Where it runs and what was made is logged. Raises ArgumentError, SourceError, FormatError, WeightsError or
+    RenderError before anything costly starts, and RenderError where the encoder fails later. There is either a whole
+    file under `output`, or none of this call's.
     """
-    if isinstance(input, str | os.PathLike) and overwrite:
-        check_other(Path(input), Path(output))
+    check_switch("overwrite", overwrite)
+    check_switch("subtitles", subtitles)
     output = check_output(output, overwrite=overwrite)
+    if overwrite:
+        check_other(file_name("input", input), output)
     audio = check_audio(audio, interpolation)
+    if preview:
+        audio, tracks, subtitles, audio_track = "drop", "none", True, None
     kinds, sounds = parse_kinds(tracks, subtitles=subtitles), parse_audio_tracks(audio_track)
-    codec = codec or usual_codec(output)
-    taken_pixels(codec)
-    quality(encoder_name(codec), crf, preset)
+    codec, options = check_encoding(output, codec, crf, preset, options)
     check_container(output, options)
     made = graph(
         input,
@@ -90,8 +98,11 @@ def render(
         codec=codec,
         progressive=progressive,
         deinterlace=deinterlace,
+        preview=preview,
+        allow_playlist=allow_playlist,
         **interpolation,
     )
+    log.info("%s: %s", Path(input).name, where(interpolation.get("device")))
     along = Tracks(
         file=made.file,
         start=made.start,
@@ -118,9 +129,10 @@ def render(
 def check_audio(audio: Audio | None, interpolation: dict[str, Any]) -> Audio:
     """Return what becomes of the sound. Raises ArgumentError."""
     slow_motion, curve = interpolation.get("slow_motion", False), interpolation.get("curve")
-    audio = audio or ("drop" if curve is not None else "stretch" if slow_motion else "copy")
-    if audio not in get_args(Audio):
-        raise ArgumentError("audio", audio, f"one of {', '.join(get_args(Audio))}")
+    allowed = f"one of {', '.join(get_args(Audio))}"
+    audio = audio if audio is not None else ("drop" if curve is not None else "stretch" if slow_motion else "copy")
+    if text("audio", audio, allowed) not in get_args(Audio):
+        raise ArgumentError("audio", audio, allowed)
     if audio == "copy" and slow_motion:
         raise ArgumentError("audio", audio, "stretch or drop in slow motion, which lasts longer than its sound")
     if audio != "drop" and curve is not None:
