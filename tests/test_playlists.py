@@ -21,7 +21,7 @@ ELSEWHERE = ("../other/a.ts", "/etc/passwd", "http://127.0.0.1:9/a.ts", "file://
 @pytest.mark.parametrize("ending", ["m3u8", "mp4"])
 def test_a_playlist_that_leads_elsewhere(tmp_path, form, place, ending):
     (path := tmp_path / f"x.{ending}").write_text(form.format(place))
-    with pytest.raises(SourceError, match="leads out of its folder, to .*--allow-playlist"):
+    with pytest.raises(SourceError, match=r"leads out of its folder, to .*--allow-playlist"):
         probe(path)
 
 
