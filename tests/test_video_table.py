@@ -240,6 +240,7 @@ def cells():
             yield pytest.param(kind, ending, marks=marks, id=f"{kind}-{ending}")
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("kind", "ending"), [*cells()])
 def test_each_kind_in_each_container(tmp_path, shifting_model, caplog, monkeypatch, kind, ending):
     monkeypatch.setenv("VS_SLOMO_HOME", str(tmp_path / "home"))

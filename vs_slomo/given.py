@@ -69,7 +69,7 @@ def texts(name: str, values: object, allowed: str) -> list[str]:
     return [text(name, value, allowed) for value in values]
 
 
-def file_name(name: str, value: object, allowed: str = "the name of a file") -> Path:
+def file_name(name: str, value: object, allowed: str = "a name that the file system takes") -> Path:
     """Return a name as a path. Raises ArgumentError: no text, empty, or with NUL. name: the argument."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str) or not text or "\0" in text:

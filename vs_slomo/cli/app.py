@@ -21,6 +21,7 @@ from .completion import completion
 from .demo import demo
 from .devices import devices
 from .evaluate import evaluate
+from .export import export
 from .render import render
 from .script import script
 from .train import train
@@ -55,7 +56,9 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS: tuple[Callable[..., None], ...] = (render, script, demo, evaluate, compare, bench, train, devices, completion)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(render, script, demo, evaluate, compare, bench, train, export, devices, completion),
+)
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
 app.command(weights)

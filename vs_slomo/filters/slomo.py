@@ -274,9 +274,10 @@ class NewFrames:
         engine, a, b = self.finder.engine, fed.first.native, fed.second.native
         integer, bits = a.format.sample_type == vs.SampleType.INTEGER, a.format.bits_per_sample
         motion = engine.motion(pair, float(moment.t))
-        render = partial(engine.render, motion, origin=pair.origin, peak=2**bits - 1 if integer else None)
+        peak = 2**bits - 1 if integer else None
+        render = partial(engine.render, motion, origin=pair.origin, peak=peak, wait=False)
         read = [partial(self.finder.planes, k) for k in (moment.first, moment.second)]
-        fill(out, a, b, render, pair.box, read)
+        fill(out, a, b, render, pair.box, read, engine.wait)
 
 
 def fill(
@@ -286,17 +287,22 @@ def fill(
     between: Callable[[Tensor, Tensor, float, float], Tensor],
     box: Box | None = None,
     read: Sequence[Callable[[vs.VideoFrame, tuple[int, ...]], Tensor]] = (frames.read_planes, frames.read_planes),
+    wait: Callable[[], None] = lambda: None,
 ) -> None:
     """Write what lies between two frames, made from their own planes; alpha too, where both have it.
 
     between: makes planes from the same planes of both frames and their size as a part of the picture's, as
     `Engine.render` does. box: the part of the picture that is made and written; None is all of it. read: reads planes
-    of the first frame, and of the second.
+    of the first frame, and of the second. wait: returns once all that was made is there.
     """
     box = box or Box(0, 0, a.width, a.height)
+    made = []
     for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
         plane0, plane1 = (box.of(way(x, planes), ratio_x, ratio_y) for way, x in zip(read, (a, b), strict=True))
-        frames.write_planes(out, planes, between(plane0, plane1, ratio_x, ratio_y), box, ratio_x, ratio_y)
+        made.append((planes, between(plane0, plane1, ratio_x, ratio_y), box, ratio_x, ratio_y))
+    wait()
+    for each in made:
+        frames.write_planes(out, *each)
     alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
     if alpha0 is not None and alpha1 is not None:
         alpha, own = alpha0.copy(), alpha0.format

@@ -172,6 +172,6 @@ def _number(value: object, what: str) -> Fraction:
     except ValueError:
         raise ArgumentError(
             "curve",
-            f"{value if isinstance(value, str) else shown(value)} {what}",
+            f"{value[:60] if isinstance(value, str) else shown(value)} {what}",
             "a finite number, of not too many digits",
         ) from None

@@ -62,7 +62,7 @@ class ModelInfo:
                 raise ArgumentError(field, value, "a line of text that is not empty")
             if len(value) > LONGEST_LINE:
                 raise ArgumentError(field, f"{len(value)} characters", f"a line of text, at most {LONGEST_LINE}")
-        whole_number("width", self.width, WIDTHS[0], WIDTHS[-1])
+        whole_number("width", self.width, WIDTHS[0], WIDTHS[-1], f"a whole number from {WIDTHS[0]} to {WIDTHS[-1]}")
         if not _number(self.scale) or self.scale not in SCALES:
             raise ArgumentError("scale", self.scale, "1, 1/2, 1/4 or 1/8")
         mean = self.mean if isinstance(self.mean, tuple | list) else ()
@@ -70,7 +70,7 @@ class ModelInfo:
             raise ArgumentError("mean", self.mean, "three numbers from 0 to 1")
         if not isinstance(self.last_activation, bool):
             raise ArgumentError("last_activation", self.last_activation, "True or False")
-        whole_number("levels", self.levels, LEVELS[0], LEVELS[-1])
+        whole_number("levels", self.levels, LEVELS[0], LEVELS[-1], f"a whole number from {LEVELS[0]} to {LEVELS[-1]}")
         for field, known in (("fusion", FUSIONS), ("flow", FLOWS)):
             if not isinstance(getattr(self, field), str) or getattr(self, field) not in known:
                 raise ArgumentError(field, getattr(self, field), " or ".join(map(repr, known)))
