@@ -34,7 +34,7 @@ from . import render as rendering
 from .cpu import accelerate
 from .cuda import Graphed, Padded, Recorded, Step
 from .pair import Pair
-from .settings import ACTIVATIONS_PER_PIXEL, CPU_BYTES, DTYPES, TRIM_BYTES, Settings
+from .settings import ACTIVATIONS_PER_PIXEL, CPU_BYTES, DTYPES, TRIM_BYTES, TRIM_PAIRS, Settings
 from .tiles import SMALLEST, Tiled
 
 log = logging.getLogger("vs_slomo")
@@ -141,7 +141,8 @@ class Engine:
         with _lock:
             self.runs += 1
             before, self._seen_bytes = self._seen_bytes, self._seen_bytes + rgb0.nbytes + rgb1.nbytes
-        if before // TRIM_BYTES < self._seen_bytes // TRIM_BYTES:
+            due = before // TRIM_BYTES < self._seen_bytes // TRIM_BYTES or self.runs % TRIM_PAIRS == 0
+        if due:
             trim()
         if self.stage.needs_gray and gray is None:
             raise ArgumentError("gray", gray, f'both frames in gray, for flow="{self.settings.flow}"')

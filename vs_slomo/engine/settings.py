@@ -28,6 +28,8 @@ CPU_BYTES = 2 << 30
 """For the networks on the CPU; on another device they may use what is free there."""
 TRIM_BYTES = 128 << 20
 """The networks' input from one call of `engine.trim` to the next."""
+TRIM_PAIRS = 500
+"""Pairs after which it is called in any case, which takes a tenth of a second: small pictures leave holes too."""
 ACTIVATIONS_PER_PIXEL = 10
 """Peak number of activations per pixel, divided by the network's width (measured)."""
 

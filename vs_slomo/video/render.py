@@ -82,9 +82,9 @@ def render(
     """
     check_switch("overwrite", overwrite)
     check_switch("subtitles", subtitles)
-    output = check_output(output, overwrite=overwrite)
     if overwrite:
-        check_other(file_name("input", input), output)
+        check_other(file_name("input", input), file_name("output", output))
+    output = check_output(output, overwrite=overwrite)
     audio = check_audio(audio, interpolation)
     if preview:
         audio, tracks, subtitles, audio_track = "drop", "none", True, None
