@@ -64,10 +64,18 @@ def problems(root: Path) -> list[str]:
     return found
 
 
+def absolute(text: str, base: str) -> str:
+    """Return a page of Markdown whose links into the repository hold anywhere. base: such as SOURCE/raw/v1.2.3."""
+    return re.sub(r"\]\((?!\w+:|#)([^)\s]+)\)", rf"]({base}/\1)", text)
+
+
 def built(folder: Path) -> tuple[Path, Path]:
     """Build both files from a clone of HEAD into ROOT/dist, check their texts, and return wheel and sdist."""
     clone, dist = folder / "clone", ROOT / "dist"
     run("git", "clone", "--quiet", ROOT, clone)
+    about, readme = project(ROOT), clone / "README.md"
+    base = f"{about['urls']['Source']}/raw/v{about['version']}"
+    readme.write_text(absolute(readme.read_text(encoding="utf-8"), base), encoding="utf-8")
     shutil.rmtree(dist, ignore_errors=True)
     run(sys.executable, "-m", "build", "--outdir", dist, clone)
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
