@@ -64,9 +64,11 @@ def problems(root: Path) -> list[str]:
     return found
 
 
-def absolute(text: str, base: str) -> str:
-    """Return a page of Markdown whose links into the repository hold anywhere. base: such as SOURCE/raw/v1.2.3."""
-    return re.sub(r"\]\((?!\w+:|#)([^)\s]+)\)", rf"]({base}/\1)", text)
+def absolute(text: str, source: str, tag: str) -> str:
+    """Return a page of Markdown whose links and pictures out of the repository hold anywhere, as the tag has them."""
+    within = r"\]\((?!\w+:|#)([^)\s]+)\)"
+    text = re.sub(rf"(!\[[^\]]*){within}", rf"\1]({source}/raw/{tag}/\2)", text)
+    return re.sub(within, rf"]({source}/blob/{tag}/\1)", text)
 
 
 def built(folder: Path) -> tuple[Path, Path]:
@@ -74,8 +76,8 @@ def built(folder: Path) -> tuple[Path, Path]:
     clone, dist = folder / "clone", ROOT / "dist"
     run("git", "clone", "--quiet", ROOT, clone)
     about, readme = project(ROOT), clone / "README.md"
-    base = f"{about['urls']['Source']}/raw/v{about['version']}"
-    readme.write_text(absolute(readme.read_text(encoding="utf-8"), base), encoding="utf-8")
+    text = absolute(readme.read_text(encoding="utf-8"), about["urls"]["Source"], f"v{about['version']}")
+    readme.write_text(text, encoding="utf-8")
     shutil.rmtree(dist, ignore_errors=True)
     run(sys.executable, "-m", "build", "--outdir", dist, clone)
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")

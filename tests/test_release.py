@@ -71,9 +71,9 @@ def test_the_entry_for_vsrepo(tmp_path):
 
 def test_readmes_links_hold_on_an_index():
     text = "![a](docs/images/x.webp) [b](docs/y.md#z) [c](#here) [d](https://example.org/e) [f](LICENSE)"
-    made = release.absolute(text, "https://h/raw/v1")
-    assert made.startswith("![a](https://h/raw/v1/docs/images/x.webp) [b](https://h/raw/v1/docs/y.md#z) [c](#here) ")
-    assert "[d](https://example.org/e) [f](https://h/raw/v1/LICENSE)" in made
+    made = release.absolute(text, "https://h", "v1")
+    assert made.startswith("![a](https://h/raw/v1/docs/images/x.webp) [b](https://h/blob/v1/docs/y.md#z) [c](#here) ")
+    assert "[d](https://example.org/e) [f](https://h/blob/v1/LICENSE)" in made
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for link in release.re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", readme):
         assert (ROOT / link).exists(), link
