@@ -84,7 +84,7 @@ def new_sequence(pattern: str | os.PathLike[str], *, overwrite: bool, name: str 
     then regular files only. When it fails, or a place is taken, none of them does.
     """
     pattern = file_name(name, pattern)
-    if not pattern.parent.is_dir():
+    if not os.path.isdir(pattern.parent):  # noqa: PTH112  # of any name
         raise ArgumentError(name, str(pattern), f"a file in a folder that exists, {pattern.parent} does not")
     with stops():
         try:

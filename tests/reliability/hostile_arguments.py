@@ -36,8 +36,10 @@ MENTIONED = 4
 class Rude:
     """An object whose own code raises."""
 
+    ERROR = OSError("no")
+
     def __repr__(self) -> str:
-        raise OSError("no")
+        raise self.ERROR
 
     __str__ = __float__ = __int__ = __len__ = __iter__ = __index__ = __bool__ = __repr__
 
@@ -222,6 +224,8 @@ def called(kind: tuple[str, Any, Any], argument: str, value: Any) -> str:
                 return f"a message of {len(text)} characters, or that controls the terminal"
             return "refused"
         except BaseException as error:  # noqa: BLE001  # this is what is looked for
+            if error.args == Rude.ERROR.args:
+                return "result"  # a caller's own code may raise what it likes
             return f"{type(error).__name__}: {str(error)[:100]!r}"
         return "result"
     from vs_slomo.cli import main

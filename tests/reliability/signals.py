@@ -100,8 +100,8 @@ def main() -> int:
     for n, name, delay, result in tried(arguments.first, arguments.count):
         right = result in ("ended by it", "had ended", "ended in Python's start")
         counts[result if right else "wrong"] += 1
-        if not right:
-            print(f"{n} ({name} after {delay:.2f} s): {result}", flush=True)  # noqa: T201
+        if not right or n % 10 == 9:
+            print(f"{n} ({name} after {delay:.2f} s): {result}; so far {dict(counts)}", flush=True)  # noqa: T201
     print(f"{sum(counts.values())} signals: {dict(counts)}")  # noqa: T201
     return int(bool(counts["wrong"]))
 

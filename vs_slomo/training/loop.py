@@ -259,7 +259,7 @@ def train(config: Config, *, resume: bool = False) -> State:
         ready = partial(prepare, seed=config.seed, processes=config.workers)
         ready(Path(config.data), cache / "train", density=config.density, max_side=config.max_side)
         if config.rife:
-            label(cache / "train", Path(config.rife), seed=config.seed, processes=config.workers)
+            label(cache / "train", Path(config.rife), seed=config.seed, processes=config.workers, model=config.start)
         if config.validation:
             ready(Path(config.validation), cache / "validation", density=1.5, max_side=1920)
     process.wait()

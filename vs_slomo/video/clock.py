@@ -37,7 +37,7 @@ BACK, AHEAD = 0.1, 10.0
 """Seconds by which a stream's time must jump to be taken for a new recording; ffmpeg takes the same."""
 JOINED = "matroska"
 """A format whose files may be put one behind the other as they are; within each, times do not jump back."""
-NUMBERED = re.compile(r"%0?\d*d")
+NUMBERED = re.compile(r"%0?\d{0,2}d")
 IMAGES = {
     ".png",
     ".jpg",
@@ -120,12 +120,12 @@ def find_input(path: object, *, allow_playlist: bool = False) -> Input:
 def numbered(path: Path) -> list[int]:
     """Return the numbers for which there is a file of a name such as "f%03d.png"."""
     before, after = NUMBERED.split(path.name, 1)
-    if "%" in before + after or not path.parent.is_dir():
+    if "%" in before + after or not os.path.isdir(path.parent):  # noqa: PTH112
         return []
     names = [name.name for name in path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}")]
     middles = (name[len(before) : len(name) - len(after)] for name in names)
     numbers = (int(digits) for digits in middles if re.fullmatch(r"[0-9]{1,18}", digits))
-    return [number for number in numbers if (path.parent / (path.name % number)).is_file()]
+    return [number for number in numbers if os.path.isfile(path.parent / (path.name % number))]  # noqa: PTH113
 
 
 def _numbered(path: Path) -> Input:

@@ -67,7 +67,7 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
             "output", str(output), "a file with an ending that says its container, such as .mp4 or .mkv"
         )
     if is_sequence(output):
-        if not output.parent.is_dir():
+        if not os.path.isdir(output.parent):  # noqa: PTH112
             raise ArgumentError("output", str(output), f"a file in a folder that exists, {output.parent} does not")
         if not overwrite and (there := numbered(output)):
             allowed = f"numbers that are not there yet, {output.name % min(there)} is, or overwrite (--overwrite)"

@@ -6,6 +6,7 @@ kind) is read only with `allow_playlist`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def check_playlist(path: Path, depth: int = 0) -> None:
                     f"{path.name}: is a playlist that leads out of its folder, to {name}; allow_playlist=True "
                     "(--allow-playlist) reads it all the same"
                 )
-            if place.is_file():
+            if os.path.isfile(place):  # noqa: PTH113  # of any name
                 check_playlist(place, depth + 1)
 
 

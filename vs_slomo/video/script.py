@@ -222,7 +222,7 @@ def _whole_frames(
 
 def absolute(value: Any) -> Any:
     """Return the name of a file in full, as a script may run elsewhere; a model's own name, or no name, as it is."""
-    is_file = isinstance(value, str | os.PathLike) and value not in installed() and Path(value).is_file()
+    is_file = isinstance(value, str | os.PathLike) and value not in installed() and os.path.isfile(value)  # noqa: PTH113
     return str(Path(value).absolute()) if is_file else value
 
 
