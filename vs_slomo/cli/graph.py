@@ -16,7 +16,7 @@ Effort = Literal["draft", "good", "best"]
 EFFORTS: dict[Effort, dict[str, Any]] = {
     "draft": {"flow": "fast"},
     "good": {},
-    "best": {"flow": "unet", "scale": 1.0, "precision": "fp32", "curved": True},
+    "best": {"scale": 1.0, "curved": True},
 }
 """What each effort stands for; an option that is given beside it counts."""
 
