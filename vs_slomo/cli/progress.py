@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ class Bar:
         self.unit = unit
         self.progress: Progress | None = None
         self.began, self.first = 0.0, 0
+        self.state = ""
+
+    def segments(self, state: Mapping[str, int]) -> None:
+        """Show how many segments there are, by their state."""
+        failed = f", {state['failed']} failed" if state["failed"] else ""
+        self.state = f"; segments: {state['done']}/{state['segments']}, {state['running']} running{failed}"
 
     def __enter__(self) -> Self:
         return self
@@ -31,7 +38,7 @@ class Bar:
             self.progress.add_task("", total=total, text="")
         rate = (done - self.first) / max(time.monotonic() - self.began, 1e-3)
         if self.unit == "frames":
-            text = f"{done}/{total} frames, {rate:.1f} fps"
+            text = f"{done}/{total} frames, {rate:.1f} fps{self.state}"
         else:
             of = f" of {total / 1e6:.1f}" if total else ""
             text = f"{done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from .files import each, expanded, targets
 from .flags import ENCODING, Flags, Interpolation, Rate, SpeedCurve, reader
-from .graph import Input, Part, graph_options
+from .graph import Part, graph_options
+from .long import JsonLines, Long
 from .progress import Bar
 
 OVERWRITE = Parameter(
@@ -72,26 +75,41 @@ class Encoding(Flags):
 
 
 def render(
-    input: Input,  # noqa: A002  # what the help calls it
+    input: Annotated[list[str], Parameter(help="Video files, patterns of them, or a script (.vpy)")],  # noqa: A002
     /,
     *,
     output: Annotated[
         str,
-        Parameter(name=("--output", "-o"), metavar="FILE", help="The file to write; its ending is the container"),
+        Parameter(
+            name=("--output", "-o"),
+            metavar="FILE",
+            help="The file to write; its ending is the container. A folder takes a file for each input",
+        ),
     ],
     rate: Rate | None = None,
     interpolation: Interpolation | None = None,
     part: Part | None = None,
     curve: SpeedCurve | None = None,
     encoding: Encoding | None = None,
+    long: Long | None = None,
 ) -> None:
     """Make a slow-motion or high-frame-rate video file.
 
     vs-slomo render input.mp4 -o smooth.mp4 --fps 60
     vs-slomo render input.mp4 -o slow.mp4 --multi 4 --slow-motion --range 10s:20s
+    vs-slomo render *.mkv -o smooth --to mp4 --multi 2
+
+    A film of 20 seconds or more is made in segments: after a stop, the same command goes on where it was.
     """
     from vs_slomo.video.render import render as render_file
 
     told = graph_options(part or Part(), rate or Rate(), interpolation or Interpolation(), curve or SpeedCurve())
-    with Bar() as bar:
-        render_file(input, output, **(encoding or Encoding()).given(), progress=bar, **told)
+    long = long or Long()
+    options = told | (encoding or Encoding()).given() | long.options()
+
+    def make(given: str, path: Path) -> None:
+        with JsonLines(given) if long.json_progress else Bar() as progress:
+            render_file(given, path, **options, progress=progress)
+
+    inputs = expanded(input)
+    each(targets(inputs, output, long.to), make)

@@ -16,6 +16,9 @@ from .encoders import encoder_name, quality, usual_codec
 from .feed import Progress
 from .pixels import encodable, raw_input, taken_pixels
 from .script import Graph, graph, parse_span
+from .segments.asked import asked
+from .segments.cut import USUAL, check_seconds
+from .segments.job import Segments
 from .tracks import subtitle_codec
 from .wanted import Audio, Tracks, chosen_sound, parse_audio_tracks, parse_kinds
 
@@ -54,6 +57,8 @@ def render(
     options: Sequence[str] = (),
     overwrite: bool = False,
     progress: Progress | None = None,
+    segment: float | None = USUAL,
+    restart: bool = False,
     **interpolation: Any,
 ) -> Path:
     """Make a video file from a video file, with its sound, subtitles, chapters, attachments and tags.
@@ -70,6 +75,10 @@ def render(
         language ("2", "deu", "1,eng"); None keeps all.
     progressive, deinterlace: see `graph`. codec, crf, preset, options, overwrite, progress: see `encode`.
 
+    segment: seconds of output in a segment; None makes the output in one piece. A film of two segments or more is made
+        in segments, which are kept beside the output until it is whole: the same call again goes on where it was.
+    restart: throw away what an earlier call has left.
+
     What was made is logged at the end. Raises ArgumentError, SourceError, FormatError, WeightsError or RenderError
     before anything costly starts, and RenderError where the encoder fails later. There is either a whole file under
     `output`, or none of this call's.
@@ -83,6 +92,7 @@ def render(
     taken_pixels(codec)
     quality(encoder_name(codec), crf, preset)
     check_container(output, options)
+    seconds = None if segment is None else check_seconds(segment)
     made = graph(
         input,
         source=source,
@@ -102,6 +112,10 @@ def render(
         audio_tracks=sounds,
     )
     along = check_sound(along, curve=interpolation.get("curve") is not None)
+    segments = None
+    if seconds is not None:
+        told = {"audio": audio, "tracks": sorted(kinds), "audio_track": sounds}
+        segments = Segments(seconds=seconds, asked=asked(made, interpolation, **told), restart=restart)
     return encode(
         made.clip,
         output,
@@ -112,6 +126,7 @@ def render(
         tracks=along,
         overwrite=overwrite,
         progress=progress,
+        segments=segments,
     )
 
 
