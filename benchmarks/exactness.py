@@ -56,7 +56,7 @@ def main() -> None:
             a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].float() / 255 for x in both)
             made = {}
             for key, engine in engines.items():
-                pair = engine.pair(network_input(a, engine.scale), network_input(b, engine.scale), gray)
+                pair = engine.pair(network_input(a, base["scale"]), network_input(b, base["scale"]), gray)
                 made[key] = engine.render(engine.motion(pair, 0.5), a, b, 1, 1).clamp(0, 1)
             for (flow, name), picture in made.items():
                 if name != "exact":

@@ -56,6 +56,14 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def single_precision():
+    """The same default on every CPU: pictures are compared, and must not depend on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vs_slomo.engine.settings.multiplies_bfloat16", lambda: False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def own_home(tmp_path_factory):
     """What the package keeps per user is kept for this run only."""
     with pytest.MonkeyPatch.context() as patch:

@@ -14,6 +14,8 @@ import torch
 from conftest import SHIFT, settings_for
 
 from vs_slomo import weights
+from vs_slomo.engine import engine as engine_module
+from vs_slomo.engine import settings
 from vs_slomo.engine.cache import ByteCache
 from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
@@ -22,6 +24,9 @@ from vs_slomo.errors import ArgumentError
 from vs_slomo.model.dis import dis_flow
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.weights import FLOWS, SCALES
+
+MULTIPLIES = settings.multiplies_bfloat16
+"""The processor's own answer: `single_precision` hides it from the other tests."""
 
 
 def textured(height, width, x=0, y=0):
@@ -73,6 +78,29 @@ def test_precision():
         with pytest.raises(ArgumentError) as error:
             check_precision(got, "cpu")
         assert str(error.value) == f"precision: got {got!r}, allowed: None or one of fp32, fp16, bf16"
+
+
+@pytest.mark.parametrize(("onednn", "processor", "chosen"), [(1, 1, "bf16"), (1, 0, "fp32"), (0, 1, "fp32")])
+def test_bfloat16_where_the_processor_multiplies_it(monkeypatch, onednn, processor, chosen):
+    monkeypatch.setattr(settings, "multiplies_bfloat16", MULTIPLIES)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(processor), raising=False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: bool(onednn))
+    assert check_precision(None, "cpu") == chosen
+    assert [check_precision(None, d) for d in ("mps", "cuda", "xpu")] == ["fp32", "fp16", "fp16"]
+
+
+def test_a_pytorch_that_cannot_tell(monkeypatch):
+    monkeypatch.setattr(settings, "multiplies_bfloat16", MULTIPLIES)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    assert check_precision(None, "cpu") == "fp32"
+
+
+def test_the_precision_is_said_once(seeing_model, caplog):
+    engine_module._announce.cache_clear()
+    with caplog.at_level("INFO", "vs_slomo"):
+        for scale in (1.0, 0.5):
+            Engine(settings_for(seeing_model, scale=scale))
+    assert [r.message for r in caplog.records if r.levelname == "INFO"] == ["networks: fp32 on cpu"]
 
 
 def test_scale():

@@ -40,6 +40,12 @@ log = logging.getLogger("vs_slomo")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
+@functools.cache
+def _announce(device: str, precision: str) -> None:
+    """Say once in which precision the networks run."""
+    log.info("networks: %s on %s", precision, device)
+
+
 def _on_its_thread[**P, T](
     method: Callable[Concatenate[Engine, P], T],
 ) -> Callable[Concatenate[Engine, P], T]:
@@ -75,6 +81,7 @@ class Engine:
         for name in ("flow_net", "interp_net"):
             setattr(self.model, name, Tiled(self._prepared(getattr(self.model, name)), side, self._room))
         self.runs = self._seen_bytes = 0
+        _announce(self.device.type, settings.precision)
         log.debug("engine: %s, loaded in %.2f s", settings, time.perf_counter() - start)
 
     def _prepared(self, net: UNet) -> torch.nn.Module:

@@ -86,12 +86,27 @@ def check_device(device: str | None) -> str:
 
 
 def check_precision(precision: str | None, device: str) -> Precision:
-    """Return the precision; None is half where the device is fast at it. Raises ArgumentError."""
+    """Return the precision. Raises ArgumentError.
+
+    None is fp16 on CUDA, ROCm and XPU, bf16 on a CPU that multiplies it natively, and fp32 elsewhere.
+    """
     if precision is None:
-        return "fp16" if device.partition(":")[0] in ("cuda", "xpu") else "fp32"
+        kind = device.partition(":")[0]
+        if kind == "cpu" and multiplies_bfloat16():
+            return "bf16"
+        return "fp16" if kind in ("cuda", "xpu") else "fp32"
     if precision not in get_args(Precision):
         raise ArgumentError("precision", precision, f"None or one of {', '.join(DTYPES)}")
     return precision  # type: ignore[return-value]  # mypy does not narrow a str by a dict's keys
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively: AVX-512 BF16, which every processor with AMX has too.
+
+    PyTorch reads it from the processor; nothing is timed. Without oneDNN nothing would use it.
+    """
+    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return asked is not None and torch.backends.mkldnn.is_available() and bool(asked())
 
 
 def check_scale(scale: float | str | None, native: float, size: tuple[int, int], device: str) -> float:

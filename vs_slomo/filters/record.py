@@ -128,7 +128,7 @@ class MovingOptions(TypedDict, total=False):
             help="Precision of the networks: `fp32`, `fp16` or `bf16`",
             allowed=f"None or one of {', '.join(get_args(Precision))}",
             check=optional(one_of(*get_args(Precision))),
-            none="`fp16` on a GPU, else `fp32`",
+            none="`fp16` on a GPU, `bf16` on CPUs that have it, else `fp32`",
         ),
     ]
     tile: Annotated[

@@ -85,7 +85,8 @@ def slomo(
     flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
         second network). None is "unet" where it sees the whole picture (scale 1) and on a GPU, else the model's own.
     device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
-    precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, else "fp32".
+    precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, "bf16" on a CPU that multiplies it
+        natively (AVX-512 BF16, AMX), else "fp32".
     tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
         where memory does not hold the whole picture.
     sc: detect scene cuts, and do not interpolate across them. Frames that have the properties `_SceneChangeNext` and
