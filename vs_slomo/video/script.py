@@ -33,15 +33,25 @@ log = logging.getLogger("vs_slomo")
 class Graph:
     """A clip made from a file, and the script that makes the same.
 
-    start, duration, stretch: see `tracks.Tracks`.
+    before: the source, as it goes into the interpolation. file: None where the clip is a script's, and no file goes
+    along. start, duration, stretch: see `tracks.Tracks`.
     """
 
     clip: vs.VideoNode
+    before: vs.VideoNode
     script: str
-    file: Container
+    file: Container | None
     start: Fraction
     duration: Fraction | None
     stretch: Fraction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is found once for all processes that make the same graph. borders: in place of "auto"."""
+
+    file: Container
+    borders: tuple[int, int, int, int] | None = None
 
 
 def graph(
@@ -52,12 +62,13 @@ def graph(
     codec: str = "x264",
     progressive: bool = False,
     deinterlace: bool = False,
+    known: Known | None = None,
     **interpolation: Any,
 ) -> Graph:
     """Return the clip that `render` encodes, and the script that makes it; no new frame is made.
 
     progressive: take frames that are flagged interlaced as they are. deinterlace: make whole frames of interlaced
-    ones, by bwdif. Raises what `render` raises.
+    ones, by bwdif. known: what another process has found of the same call. Raises what `render` raises.
     """
     given = {name: value for name, value in interpolation.items() if value is not None}
     given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
@@ -72,7 +83,9 @@ def graph(
     check_filter(source)
     split_span(span)
     check_without_clip(function, given)
-    file, clip, lines = _opened(input, source, progressive=progressive, deinterlace=deinterlace)
+    file, clip, lines = _opened(
+        input if known is None else known.file, source, progressive=progressive, deinterlace=deinterlace
+    )
     name = lines[0].partition("source(")[2].removesuffix(")")
     codes = Timecodes.constant(clip.num_frames, clip.fps)
     if file.variable:
@@ -87,6 +100,9 @@ def graph(
     rate = file.prevailing or clip.fps
     if file.variable:
         given = _at_true_times(file, given, codes, rate, slow=stretch != 1)
+    before = clip
+    if known is not None and known.borders is not None:
+        given["borders"] = known.borders
     clip = function(clip, **given)
     lines.append(f"clip = {function.__name__}({', '.join(['clip', *(f'{n}={literal(x)}' for n, x in given.items())])})")
     if file.variable and stretch != 1:
@@ -105,6 +121,7 @@ def graph(
     head = ["import vapoursynth as vs", "", f"from vs_slomo import {', '.join(used)}", ""]
     return Graph(
         clip=clip,
+        before=before,
         script="\n".join([*head, *lines, "clip.set_output()", ""]),
         file=file,
         start=int(file.times[min(first, len(file.times) - 1)]) * file.time_base,
@@ -114,10 +131,10 @@ def graph(
 
 
 def _opened(
-    path: str | os.PathLike[str], source: str | None, *, progressive: bool, deinterlace: bool
+    path: str | os.PathLike[str] | Container, source: str | None, *, progressive: bool, deinterlace: bool
 ) -> tuple[Container, vs.VideoNode, list[str]]:
     """Return the file, its clip of progressive frames, and the lines of the script that open it."""
-    opened = open_file(refused(probe(path)), source)
+    opened = open_file(path if isinstance(path, Container) else refused(probe(path)), source)
     chosen = "" if source is None else f", source={source!r}"
     clip, more = _whole_frames(opened.clip, opened.file, progressive=progressive, deinterlace=deinterlace)
     return opened.file, clip, [f"clip = source({str(opened.file.path)!r}{chosen})", *more]

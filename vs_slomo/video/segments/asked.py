@@ -18,12 +18,12 @@ from vs_slomo.weights import find
 from .folder import digest
 
 
-def asked(made: Graph, interpolation: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """Return what a graph depends on, as JSON has it; `more` is added."""
-    stat = made.file.path.stat() if made.file.path.is_file() else None
+def asked(path: Path, made: Graph, interpolation: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Return what a graph depends on, as JSON has it; `more` is added. path: the input."""
+    stat = path.stat() if path.is_file() else None
     return {
         "script": made.script,
-        "input": str(made.file.path) if stat is None else {"size": stat.st_size, "time": stat.st_mtime_ns},
+        "input": str(path) if stat is None else {"size": stat.st_size, "time": stat.st_mtime_ns},
         "model": digest(find(interpolation.get("model") or "bundled")),
         "curve": _curve(interpolation.get("curve")),
         "versions": versions(),
@@ -37,15 +37,16 @@ def _curve(curve: Any) -> str | None:
     return None if curve is None else repr(curve)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what makes frames and parts."""
+def versions(model: str | os.PathLike[str] | None = None) -> dict[str, str]:
+    """Return the versions of what makes frames and parts. model: where it is a name, not a file, it is compared too."""
     packages = {name: _version(name) for name in ("vs-slomo", "torch", "numpy", "opencv-python-headless", "av")}
     plugins = {plugin.namespace: str(getattr(plugin, "version", "")) for plugin in vs.core.plugins()}
     filters = {name: plugins[name] for name in ("ffms2", "bs", "lsmas", "bwdif") if name in plugins}
     said = run(["-version"]).stdout.decode(errors="replace").partition("\n")[0]
     encoder = said.partition(" Copyright")[0] or ffmpeg()
     host = f"R{vs.__version__.release_major}"
-    return {**packages, **filters, "VapourSynth": host, "ffmpeg": encoder, "machine": platform.machine()}
+    named = {} if model is not None and Path(model).is_file() else {"model": digest(find(model or "bundled"))[:12]}
+    return {**packages, **filters, **named, "VapourSynth": host, "ffmpeg": encoder, "machine": platform.machine()}
 
 
 def _version(name: str) -> str:
