@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -20,6 +21,7 @@ from filelock import FileLock
 from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.video.encode import encode
 from vs_slomo.video.feed import in_order
+from vs_slomo.video.ffmpeg import ffmpeg
 from vs_slomo.video.render import render
 from vs_slomo.video.segments import folder as folders
 from vs_slomo.video.segments import job as jobs
@@ -88,8 +90,11 @@ def decoded(path, stream="v"):
 
 
 def side_data(path):
-    """What a file says of HDR."""
-    return [line.strip() for line in media.about(path).splitlines() if "MaxCLL" in line or "min_luminance" in line]
+    """What the first frame says of HDR."""
+    command = [ffmpeg(), "-hide_banner", "-i", path, "-vf", "showinfo", "-frames:v", "1", "-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    found = re.findall(r"(?:Mastering|Content [Ll]ight)[^\n]*", said, re.IGNORECASE)
+    return [line for line in found if "side data" not in line]
 
 
 def both(clip, folder, name, **options):

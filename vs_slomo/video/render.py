@@ -126,7 +126,12 @@ def render(
     along = along and check_sound(along, curve=interpolation.get("curve") is not None)
     segments = None
     if seconds is not None:
-        told = {"audio": audio, "tracks": sorted(kinds), "audio_track": sounds, "tracks_from": tracks_from and str(tracks_from)}
+        told = {
+            "audio": audio,
+            "tracks": sorted(kinds),
+            "audio_track": sounds,
+            "tracks_from": tracks_from and str(tracks_from),
+        }
         made_by = None if hands is None else crew(*hands, made, input, call)
         request = asked(Path(input), made, interpolation, **told)
         segments = Segments(seconds=seconds, asked=request, restart=restart, workers=made_by)

@@ -68,7 +68,13 @@ def ray(*, local: bool = False) -> Any:
     except ImportError:
         allowed = "None (no --workers or --cluster), or install Ray: pip install 'vs-slomo[cluster]'"
         raise ArgumentError("workers", "Ray is not installed", allowed) from None
+    # It prints on standard output that a worker has died, which no option of it prevents.
+    found._private.worker.print_to_stdstream = _note  # noqa: SLF001
     return found
+
+
+def _note(told: Mapping[str, Any], **_: Any) -> None:
+    log.debug("ray: %s", " ".join(map(str, told.get("lines", ()))))
 
 
 @dataclass(frozen=True, kw_only=True)
