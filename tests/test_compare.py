@@ -20,7 +20,9 @@ from vs_slomo.cli import main
 from vs_slomo.errors import ArgumentError, SlomoError
 from vs_slomo.measure import compare as module
 from vs_slomo.measure.compare import compare, middle
-from vs_slomo.measure.scores import measured, rgb_frames
+from vs_slomo.measure.methods import default_method, model_line
+from vs_slomo.measure.plots import COLOURS
+from vs_slomo.measure.scores import has_ssimulacra2, measured, rgb_frames
 
 CHEAP = ["blend", "sample"]
 
@@ -43,7 +45,7 @@ def run(video, tmp_path, shifting_model):
 
 
 def data(page):
-    return json.loads(re.search(r"^const data = (.*);$", page, re.MULTILINE)[1])
+    return json.loads(re.search(r"^const data = (.*), byDefault = ", page, re.MULTILINE)[1])
 
 
 def decoded(address):
@@ -95,13 +97,13 @@ def test_the_page_needs_nothing_else_and_is_well_formed(run, tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "{{" not in page
     assert "a &lt;video&gt;.mp4" in page
-    assert not re.search(r"https?:|<link|@import|<script src", page)
+    assert not re.search(r"https?:|<link (?!rel=\"icon\" href=\"data:)|@import|<script src", page)
     stack, seen = [], []
 
     class Tags(HTMLParser):
         def handle_starttag(self, tag, attributes):
             seen.append(tag)
-            if tag not in ("meta", "img", "input", "br"):
+            if tag not in ("meta", "link", "img", "input", "br", "option"):
                 stack.append(tag)
 
         def handle_startendtag(self, tag, attributes):
@@ -114,7 +116,7 @@ def test_the_page_needs_nothing_else_and_is_well_formed(run, tmp_path):
 
     Tags().feed(page)
     assert stack == []
-    assert seen.count("polyline") == len(CHEAP)
+    assert seen.count("polyline") == 1 + len(CHEAP)  # the axes are one
     assert seen.count("tr") == 1 + len(CHEAP)
 
 
@@ -126,6 +128,22 @@ def test_frames_at_cuts_are_not_measured(run, video, monkeypatch):
     monkeypatch.setattr(module, "open_source", lambda path, source: video[0] + other[0] + video[0])
     with pytest.raises(SlomoError, match="cuts everywhere"):
         run()
+
+
+def test_each_method_has_its_row_and_colour(video, tmp_path, shifting_model):
+    """There are more methods than were colours once."""
+    names = ["slomo-unet", "slomo-dis", "slomo-even", "sample", "blend", "dis", "flow"]
+    module.compare("x.mp4", tmp_path / "all.html", names=names, span="0:3", model=shifting_model, device="cpu")
+    page = (tmp_path / "all.html").read_text()
+    rows = re.findall(r'<tr><th><i style="background:(#\w+)"></i>([\w-]+)', page)
+    assert [name for _, name in rows] == names
+    assert len({colour for colour, _ in rows}) == len(names) <= len(COLOURS)
+
+
+def test_the_default_is_that_of_the_videos_size():
+    assert default_method((320, 180), device="cpu") == "slomo-unet"
+    assert default_method((1920, 1080), device="cpu") == "slomo-dis"
+    assert model_line((1920, 1080), device="cpu").endswith("scale 0.5; the default here is slomo-dis")
 
 
 def test_the_middle_is_taken():
@@ -157,7 +175,8 @@ def test_the_command(tmp_path, tmp_path_factory, monkeypatch, capsys):
     assert main(["compare", "clip.mp4", "--methods", "blend", "--range", "2:5", "--device", "cpu"]) == 0
     said = capsys.readouterr()
     head, blend, name = said.out.splitlines()
-    assert head.split() == ["PSNR", "SSIM", "IE", "s/frame"]
+    similar = ["SSIMULACRA2"] if has_ssimulacra2() else []
+    assert head.split() == ["PSNR", "SSIM", "IE", *similar, "s/frame"]
     assert blend.split()[0] == "blend"
     assert name == "clip.compare.html"
     assert list(data((tmp_path / name).read_text())) == ["3"]

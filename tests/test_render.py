@@ -622,7 +622,7 @@ def test_the_script_converts_what_the_encoder_does_not_take(tmp_path, shifting_m
 
 
 def test_vspipe_makes_of_the_script_what_render_encodes(vspipe, film, shifting_model, tmp_path):
-    made = graph(film, multi=3, span="2:5", model=str(shifting_model))
+    made = graph(film, multi=3, span="2:5", model=str(shifting_model), precision="fp32")
     (script := tmp_path / "script.vpy").write_text(made.script, encoding="utf-8")
     piped = subprocess.run([vspipe, script, "-"], capture_output=True, check=False)
     assert piped.returncode == 0, piped.stderr.decode()

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ArgumentError
+from .stops import stops
 
 NOT_YET = "a file that is not there yet, or overwrite (--overwrite)"
 
@@ -40,6 +41,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool, name: str = "outp
 
     The temporary file has a random name of its own in the same folder and the ending of `path`. When the block ends
     well, it is flushed to the disk and renamed; when the block fails, it is removed. Nothing else is ever removed.
+    A signal that comes meanwhile is obeyed when the block is left (`stops`).
     Permissions are those of the file that is replaced, else what the process gives to new files (umask).
 
     path: a new name, or with `overwrite` a regular file. A link, a folder, a pipe or a device is never followed or
@@ -47,18 +49,19 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool, name: str = "outp
     """
     path = Path(path)
     check_output(path, overwrite=overwrite, name=name)
-    part = _create_beside(path, name)
-    try:
-        with suppress(OSError):
-            part.chmod(stat.S_IMODE(os.lstat(path).st_mode))
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        check_output(path, overwrite=overwrite, name=name)  # it may have come while the block ran
-        _move(part, path, overwrite=overwrite, name=name)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with stops():
+        part = _create_beside(path, name)
+        try:
+            with suppress(OSError):
+                part.chmod(stat.S_IMODE(os.lstat(path).st_mode))
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            check_output(path, overwrite=overwrite, name=name)  # it may have come while the block ran
+            _move(part, path, overwrite=overwrite, name=name)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -71,31 +74,32 @@ def new_sequence(pattern: str | os.PathLike[str], *, overwrite: bool, name: str 
     pattern = Path(pattern)
     if not pattern.parent.is_dir():
         raise ArgumentError(name, str(pattern), f"a file in a folder that exists, {pattern.parent} does not")
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".", dir=pattern.parent))
-    except OSError as error:
-        raise _not_writable(pattern, name, error) from None
-    moved: list[Path] = []
-    try:
-        yield folder / pattern.name
-        made = sorted(folder.iterdir())
-        mask = os.umask(0)
-        os.umask(mask)
-        for part in made:
-            check_output(pattern.with_name(part.name), overwrite=overwrite, name=name)
-            part.chmod(0o666 & ~mask)
-        for part in made:
-            there = pattern.with_name(part.name)
-            new = not os.path.lexists(there)
-            _move(part, there, overwrite=overwrite, name=name)
-            if new:
-                moved.append(there)
-    except BaseException:
-        for there in moved:
-            there.unlink(missing_ok=True)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with stops():
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=".", dir=pattern.parent))
+        except OSError as error:
+            raise _not_writable(pattern, name, error) from None
+        moved: list[Path] = []
+        try:
+            yield folder / pattern.name
+            made = sorted(folder.iterdir())
+            mask = os.umask(0)
+            os.umask(mask)
+            for part in made:
+                check_output(pattern.with_name(part.name), overwrite=overwrite, name=name)
+                part.chmod(0o666 & ~mask)
+            for part in made:
+                there = pattern.with_name(part.name)
+                new = not os.path.lexists(there)
+                _move(part, there, overwrite=overwrite, name=name)
+                if new:
+                    moved.append(there)
+        except BaseException:
+            for there in moved:
+                there.unlink(missing_ok=True)
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str, *, overwrite: bool = True, name: str = "output") -> None:

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, CycloptsPanel, MissingArgumentError, Parameter, UnusedCliTokensError
 
-from vs_slomo.errors import ArgumentError, SlomoError
+from vs_slomo.errors import ArgumentError, SlomoError, printable, shown
 
 from .bench import bench
 from .compare import compare
@@ -89,12 +88,11 @@ class ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
-        print(self.format(record), file=sys.stderr)
+        print(printable(self.format(record)), file=sys.stderr)
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return its exit status; what cannot be parsed exits with 2."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C does: whoever waits cleans up
     try:
         status: int | None = app.meta(argv, result_action="return_value")
     except KeyboardInterrupt:
@@ -133,4 +131,4 @@ def in_options(error: SlomoError, tokens: Sequence[str]) -> str:
     ):
         allowed = re.sub(python, command_line, allowed)
     allowed = re.sub(r"(?<=\bwith )\w+", lambda word: options.get(word[0], word[0]), allowed)
-    return f"{option}: {said or f'got {got!r}'}, allowed: {allowed}"
+    return f"{option}: {said or f'got {shown(got)}'}, allowed: {printable(allowed)}"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import ArgumentCollection, Group, Parameter, Token
 
+from vs_slomo.errors import shown
 from vs_slomo.filters.record import CURVE, MOVING, RECORD, CurveOptions, RateOptions, SlomoOptions
-from vs_slomo.timing.positions import read_number, read_rate
+from vs_slomo.given import read_number
+from vs_slomo.timing.positions import read_rate
 
 ENCODING = Group("Encoding", sort_key=3)
 INTERPOLATION = Group("Interpolation", sort_key=2)
@@ -38,8 +40,8 @@ def reader(read: Callable[[str], Any], allowed: str = "") -> Convert:
         text = tokens[0].value
         try:
             return read(text)
-        except (ValueError, ZeroDivisionError, KeyError):
-            raise ValueError(f"got {text!r}, allowed: {allowed}") from None
+        except (ValueError, ArithmeticError, KeyError):
+            raise ValueError(f"got {shown(text)}, allowed: {allowed}") from None
 
     return convert
 

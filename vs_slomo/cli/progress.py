@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from vs_slomo.stops import Stops, stops
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 class Bar:
     """Frames or megabytes done, rate and time left; where stderr is no terminal, one line at the end.
 
-    What is logged meanwhile appears above it.
+    What is logged meanwhile appears above it. A signal is obeyed at the next call.
     """
 
     def __init__(self, unit: str = "frames") -> None:
@@ -21,6 +24,8 @@ class Bar:
         self.progress: Progress | None = None
         self.began, self.first = 0.0, 0
         self.state = ""
+        self.held = ExitStack()
+        self.stopped = Stops()
 
     def segments(self, state: Mapping[str, int]) -> None:
         """Show how many segments there are, by their state."""
@@ -34,8 +39,12 @@ class Bar:
         """Show that `done` of `total` frames or bytes are done; a total of None is not known."""
         if self.progress is None:
             self.began, self.first = time.monotonic(), done  # what came before took an unknown time
+            # A signal must find the time to show the cursor again.
+            self.stopped = self.held.enter_context(stops())
             self.progress = shown()
+            self.stopped.before_end.append(self.progress.stop)
             self.progress.add_task("", total=total, text="")
+        self.stopped.check()
         rate = (done - self.first) / max(time.monotonic() - self.began, 1e-3)
         if self.unit == "frames":
             text = f"{done}/{total} frames, {rate:.1f} fps{self.state}"
@@ -43,10 +52,13 @@ class Bar:
             of = f" of {total / 1e6:.1f}" if total else ""
             text = f"{done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s"
         self.progress.update(self.progress.task_ids[0], completed=done, text=text)
+        if done == total:  # what is said of the result stands below it
+            self.progress.stop()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> bool:
         if self.progress is not None:
             self.progress.stop()
+        return self.held.__exit__(*error)
 
 
 def shown() -> Progress:

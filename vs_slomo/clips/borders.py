@@ -29,7 +29,7 @@ FOUND = "SlomoBorders"
 
 def check(borders: Borders | str | None) -> Borders | str | None:
     """Return the argument `borders`. Raises ArgumentError."""
-    if borders is None or borders == "auto":
+    if borders is None or (isinstance(borders, str) and borders == "auto"):
         return borders
     allowed = 'None, "auto" or (left, top, right, bottom) in whole pixels'
     if not isinstance(borders, tuple | list) or len(borders) != 4:

@@ -10,6 +10,7 @@ not matter at all. Black bars that both frames have are cropped first, since the
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Real
 
 import cv2
@@ -20,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from vs_slomo.errors import ArgumentError
 from vs_slomo.timing.positions import Times
 
-from .select import next_frames, select
+from .select import Pattern, next_frames, select
 from .thumbnails import luma
 
 NEXT, PREV = "_SceneChangeNext", "_SceneChangePrev"
@@ -135,11 +136,16 @@ def mark(clip: vs.VideoNode, cut: vs.VideoNode, times: Times) -> vs.VideoNode:
     unsaid = cut.std.BlankClip(keep=True)
     choices = vs.core.std.Interleave([cut, none, unsaid], modify_duration=False)  # 3k: the decision for k
     cycle, period = times.period
-    crossed = [times.crossed(n) for n in range(period)]
-    pairs = [[3 * k for k in c] if 0 < len(c) <= MOST else [2 if c else 1] for c in crossed]
+
+    def pair(n: int, i: int) -> int:
+        crossed = times.crossed(n)
+        if not 0 < len(crossed) <= MOST:
+            return 2 if crossed else 1
+        return 3 * crossed[min(i, len(crossed) - 1)]
+
     layers = [
-        select(choices, 3 * cycle, [p[min(i, len(p) - 1)] for p in pairs], clip.num_frames)
-        for i in range(max(map(len, pairs)))
+        select(choices, 3 * cycle, Pattern(period, partial(pair, i=i)), clip.num_frames)
+        for i in range(max(1, min(times.most_crossed, MOST)))
     ]
     step = layers[0] if len(layers) == 1 else layers[0].std.ModifyFrame(layers, first_cut)
     clip = clip.std.RemoveFrameProps([NEXT, PREV, SCORE]).std.CopyFrameProps(step, props=[NEXT, SCORE])

@@ -14,7 +14,7 @@ from vs_slomo.errors import ArgumentError, FormatError
 from vs_slomo.timing.positions import Timing
 from vs_slomo.timing.timecodes import Timecodes
 
-from .select import next_frames, select
+from .select import Pattern, next_frames, select
 
 log = logging.getLogger("vs_slomo")
 
@@ -63,7 +63,7 @@ def divided(clip: vs.VideoNode, source: vs.VideoNode, times: Timing, factor: Fra
     of one source frame, or of two.
     """
     cycle, period = times.period
-    first = [times.at(n)[0] for n in range(period)]
+    first = Pattern(period, lambda n: times.at(n)[0])
     spanned = [select(x, cycle, first, times.length) for x in (source, next_frames(source))]
 
     def share(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:

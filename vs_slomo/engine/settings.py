@@ -12,8 +12,6 @@ from vs_slomo.errors import ArgumentError
 from vs_slomo.model.flow import FLOWS, NETWORK, FlowName, FlowStage
 from vs_slomo.weights import SCALES
 
-from .tiles import SMALLEST
-
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -76,8 +74,10 @@ def check_device(device: str | None) -> str:
     if device is None:
         return here[0]
     try:
-        parsed = torch.device(device)
-    except (RuntimeError, TypeError):
+        parsed = torch.device(device) if isinstance(device, str) else None
+    except RuntimeError:
+        parsed = None
+    if parsed is None:
         raise ArgumentError("device", device, f"None or one of {', '.join(here)}") from None
     count = torch.cuda.device_count() if parsed.type == "cuda" else 1
     if parsed.type not in here or (parsed.index or 0) >= count:
@@ -106,7 +106,8 @@ def multiplies_bfloat16() -> bool:
     PyTorch reads it from the processor; nothing is timed. Without oneDNN nothing would use it.
     """
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return asked is not None and torch.backends.mkldnn.is_available() and bool(asked())
+    onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return onednn and asked is not None and bool(asked())
 
 
 def check_scale(scale: float | str | None, native: float, size: tuple[int, int], device: str) -> float:
@@ -128,13 +129,6 @@ def check_scale(scale: float | str | None, native: float, size: tuple[int, int],
     if isinstance(scale, bool) or scale not in SCALES:
         raise ArgumentError("scale", scale, f'None, "auto" or one of {", ".join(map(str, SCALES))}')
     return float(scale)
-
-
-def check_tile(tile: int | None) -> int | None:
-    """Return the longest side of a tile in pixels of the picture; None is what memory holds. Raises ArgumentError."""
-    if tile is not None and (isinstance(tile, bool) or not isinstance(tile, int) or tile < SMALLEST):
-        raise ArgumentError("tile", tile, f"None or an integer of at least {SMALLEST}")
-    return tile
 
 
 def check_flow(flow: str | None, native: FlowName, scale: float, device: str) -> FlowName:

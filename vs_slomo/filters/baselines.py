@@ -23,7 +23,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, formats, frames
-from vs_slomo.clips.select import per_output_frame, select, shifted
+from vs_slomo.clips.select import LONGEST, Pattern, per_output_frame, select, shifted
 from vs_slomo.clips.thumbnails import bare
 from vs_slomo.engine.cache import ByteCache
 from vs_slomo.engine.settings import PAIR_BYTES
@@ -224,13 +224,22 @@ def compensated(clip: vs.VideoNode, times: Times) -> vs.VideoNode:
     sup = x.mv.Super(pel=4 if x.width * x.height <= QUARTER_PIXEL else 2)
     vectors = [sup.mv.Analyse(isb=backward, blksize=BLOCK, overlap=BLOCK // 2) for backward in (True, False)]
     cycle, period = times.period
-    places = [(k, min(max(round(t * MOMENTS), 1), MOMENTS - 1)) for k, t in map(times.at, range(period))]
-    order = {moment: i for i, moment in enumerate(sorted({moment for _, moment in places}))}
+
+    def place(n: int) -> tuple[int, int]:
+        k, t = times.at(n)
+        return k, min(max(round(t * MOMENTS), 1), MOMENTS - 1)
+
+    needed = range(1, MOMENTS) if period > LONGEST else sorted({place(n)[1] for n in range(period)})
+    order = {moment: i for i, moment in enumerate(needed)}
     # It rounds down to a 256th: half a step keeps the moment away from the edge.
     inter = [x.mv.FlowInter(sup, *vectors, time=100 * (moment + 0.5) / MOMENTS) for moment in order]
     choices = vs.core.std.Interleave(inter, modify_duration=False)
-    taken = [k * len(order) + order[moment] for k, moment in places]
-    out = select(choices, cycle * len(order), taken, times.length)
+
+    def taken(n: int) -> int:
+        k, moment = place(n)
+        return k * len(order) + order[moment]
+
+    out = select(choices, cycle * len(order), Pattern(period, taken), times.length)
     if x is not clip:
         matrix = {"matrix_in": vs.MATRIX_BT709} if clip.format.color_family == vs.ColorFamily.RGB else {}
         out = out.std.Crop(right=x.width - clip.width, bottom=x.height - clip.height)

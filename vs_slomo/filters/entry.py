@@ -109,7 +109,7 @@ class Option:
             return self.check(value)
         except ArgumentError:
             raise
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, ArithmeticError):
             raise ArgumentError(name, value, self.allowed) from None
 
 

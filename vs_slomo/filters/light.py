@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vs_slomo.model.steady import exp, log, power
+
 
 @dataclass(frozen=True)
 class Power:
@@ -23,12 +25,12 @@ class Power:
 
     def light(self, code: Tensor) -> Tensor:
         """Undo the curve."""
-        curve = ((code + self.a) / (1 + self.a)).clamp(min=0) ** self.gamma
+        curve = power(((code + self.a) / (1 + self.a)).clamp(min=0), self.gamma)
         return torch.where(code < self.knee * self.slope, code / self.slope, curve)
 
     def code(self, light: Tensor) -> Tensor:
         """Apply the curve."""
-        curve = (1 + self.a) * light.clamp(min=0) ** (1 / self.gamma) - self.a
+        curve = (1 + self.a) * power(light.clamp(min=0), 1 / self.gamma) - self.a
         return torch.where(light < self.knee, light * self.slope, curve)
 
 
@@ -47,10 +49,10 @@ def to_light(code: Tensor, transfer: int) -> Tensor:
         case 8:  # linear
             return code
         case 16:  # PQ
-            root = code.clamp(min=0) ** (1 / M2)
-            return ((root - C1).clamp(min=0) / (C2 - C3 * root)) ** (1 / M1)
+            root = power(code.clamp(min=0), 1 / M2)
+            return power((root - C1).clamp(min=0) / (C2 - C3 * root), 1 / M1)
         case 18:  # HLG
-            return torch.where(code <= 0.5, code**2 / 3, (torch.exp((code - C) / A) + B) / 12)
+            return torch.where(code <= 0.5, code**2 / 3, (exp((code - C) / A) + B) / 12)
         case _:
             return POWERS.get(transfer, BT709).light(code)
 
@@ -61,10 +63,10 @@ def from_light(light: Tensor, transfer: int) -> Tensor:
         case 8:  # linear
             return light
         case 16:  # PQ
-            power = light.clamp(min=0) ** M1
-            return ((C1 + C2 * power) / (1 + C3 * power)) ** M2
+            root = power(light.clamp(min=0), M1)
+            return power((C1 + C2 * root) / (1 + C3 * root), M2)
         case 18:  # HLG
-            high = A * torch.log((12 * light - B).clamp(min=1e-6)) + C
+            high = A * log((12 * light - B).clamp(min=1e-6)) + C
             return torch.where(light <= 1 / 12, (3 * light.clamp(min=0)).sqrt(), high)
         case _:
             return POWERS.get(transfer, BT709).code(light)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
 from vs_slomo.engine.pair import Pair
+from vs_slomo.model.steady import sigmoid
 from vs_slomo.model.warp import Flows, pixel_grid, resize_field, round_trip
 from vs_slomo.timing.positions import Times, Timing
 
@@ -183,7 +184,7 @@ class Layers:
         """Return V0 of the frame at t."""
         motion = self.finder.engine.motion(pair, t)
         grow_x, grow_y = (1 / own for own in motion.ratio)
-        return pair.in_box(torch.sigmoid(resize_field(motion.logit, grow_x, grow_y)))
+        return pair.in_box(sigmoid(resize_field(motion.logit, grow_x, grow_y)))
 
 
 def with_length(flow: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 
-from vs_slomo.timing.positions import Factor, parse_multi
+from vs_slomo.timing.positions import LARGEST_RATE, Factor, parse_multi
 from vs_slomo.weights import FLOWS, SCALES, FlowName
 
 from .entry import Option, integer, key_of, number, one_of, optional, repeats, switch
@@ -30,8 +30,8 @@ SHOWN: tuple[Shown, ...] = get_args(Shown)
 Unit = Literal["seconds", "frames"]
 Borders = tuple[int, int, int, int] | Literal["auto"]
 
-LEAST_TILE = 256
-"""Pixels; see `engine.tiles.SMALLEST`."""
+LEAST_TILE, MOST_TILE = 256, 1 << 16
+"""Pixels; see `engine.tiles.SMALLEST`. No picture of the host has a longer side."""
 SC_THRESHOLD = 0.37
 """See `clips.cuts.THRESHOLD`."""
 MAX_GAP = 5
@@ -55,8 +55,8 @@ class RateOptions(TypedDict, total=False):
         int | None,
         Option(
             help="A target rate in place of `multi`, in frames a second",
-            allowed="an integer of at least 1",
-            check=optional(integer(1)),
+            allowed="an integer of at least 1, below 2^63",
+            check=optional(integer(1, LARGEST_RATE)),
             flag=None,
         ),
     ]
@@ -64,8 +64,8 @@ class RateOptions(TypedDict, total=False):
         int | None,
         Option(
             help="The target rate's denominator, as in 60000/1001",
-            allowed="an integer of at least 1",
-            check=optional(integer(1)),
+            allowed="an integer of at least 1, below 2^63",
+            check=optional(integer(1, LARGEST_RATE)),
             none="1",
             flag=None,
         ),
@@ -135,8 +135,8 @@ class MovingOptions(TypedDict, total=False):
         int | None,
         Option(
             help="Run the networks on tiles of at most this many pixels a side, to use less memory",
-            allowed=f"None or an integer of at least {LEAST_TILE}",
-            check=optional(integer(LEAST_TILE)),
+            allowed=f"None or an integer from {LEAST_TILE} to {MOST_TILE}",
+            check=optional(integer(LEAST_TILE, MOST_TILE)),
             none="only where memory is short",
             metavar="N",
         ),

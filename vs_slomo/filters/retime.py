@@ -78,9 +78,10 @@ def retime(
     end = codes.duration if seconds else Fraction(codes.frames)
     source_at, count = sampler(curve, 1 / rate if seconds else Fraction(1), int(codes.duration * rate))
     count = count if length is None else length
-    if not isinstance(count, Integral) or isinstance(count, bool) or not 1 <= count <= timing.LISTED:
-        name, got = ("length", count) if length is not None else ("curve", f"one of {count} output frames")
-        raise ArgumentError(name, got, f"1 to {timing.LISTED} output frames")
+    most = timing.LISTED // shutter
+    name, got = ("length", count) if length is not None else ("curve", f"one of {count} output frames")
+    if not isinstance(count, Integral) or isinstance(count, bool) or not 1 <= count <= most:
+        raise ArgumentError(name, got, f"1 to {most} output frames{' with this shutter' if shutter > 1 else ''}")
     count = int(count)
 
     def position(n: Fraction) -> Fraction:

@@ -19,7 +19,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
-from vs_slomo.clips.select import select
+from vs_slomo.clips.select import Pattern, select
 from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
@@ -212,9 +212,12 @@ def picked(
         # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
         choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
         span = min(streams * period, times.length)
-        moments = enumerate(map(times.at, range(span)))
-        taken = [n * (streams + 1) + (1 + k % streams if t else 0) for n, (k, t) in moments]
-        out = select(choices, span * (streams + 1), taken, times.length)
+
+        def taken(n: int) -> int:
+            k, t = times.at(n)
+            return n * (streams + 1) + (1 + k % streams if t else 0)
+
+        out = select(choices, span * (streams + 1), Pattern(span, taken), times.length)
     else:
 
         def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:

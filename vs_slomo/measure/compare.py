@@ -11,9 +11,11 @@ import html
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,10 @@ from vs_slomo.video.source import source as open_source
 from vs_slomo.weights import FLOWS
 
 from .cases import evenly_spread, in_memory, shrunk
-from .methods import Method, methods, model_line
+from .methods import Method, default_method, methods, model_line
 from .plots import COLOURS, psnr_chart
-from .report import amplified, as_image, csv_text, table
-from .scores import METRICS, Score, measured, rgb_frames
+from .report import amplified, as_image, csv_text, known_metrics, table
+from .scores import Metric, Score, has_ssimulacra2, measured, rgb_frames, ssimulacra2
 
 log = logging.getLogger("vs_slomo")
 
@@ -46,8 +48,13 @@ GAIN = 8
 """How much differences are amplified to be seen."""
 WIDEST = 1280
 """Largest width of the page's pictures, in pixels."""
-SHOWN = METRICS[:3]
-"""The metrics of the page: PSNR, SSIM, IE."""
+METERS = {
+    "psnr": "in dB, from the mean squared difference: 1 dB more is a fifth less; from about 40 dB on hardly visible",
+    "ssim": "likeness of structure, up to 1",
+    "ie": "interpolation error: the root mean square of the difference, in steps of 8 bit (0 to 255); lower is better",
+    "ssimulacra2": "what people see: 100 is the same, above 90 hardly a difference, 50 a clear one, below 0 far off",
+}
+"""The metrics of the page and what they mean; SSIMULACRA2 only where its plugin is."""
 PAGE = Path(__file__).with_name("compare.html")
 
 
@@ -92,6 +99,8 @@ def compare(
             raise ArgumentError(name, value, f"an integer of at least {least}")
     chosen = methods(names, **options)
     whole, first, last = _taken(open_source(input, source), span, max_size)
+    size = whole.width, whole.height
+    visible = has_ssimulacra2()
     thinned = whole[::2]
     between = _between_cuts(whole)
     truths = {n: next(rgb_frames(whole[n])) for n in between}
@@ -107,7 +116,9 @@ def compare(
         made, seconds[name] = _timed(method, thinned, between, done)
         for n in between:
             picture = next(rgb_frames(made[n]))
-            scores.append(Score(Path(input).name, str(first + n), 0.5, name, *measured(picture, truths[n])))
+            seen_as = {"ssimulacra2": ssimulacra2(picture, truths[n])} if visible else {}
+            case = Path(input).name, str(first + n), 0.5, name
+            scores.append(Score(*case, *measured(picture, truths[n]), **seen_as))
             if n in seen:
                 seen[n][name] = picture
     for stage in FLOWS:
@@ -117,8 +128,9 @@ def compare(
 
     result = Comparison(scores, seconds)
     about = f"{whole.width}x{whole.height}, frames {first} to {last - 1}, {len(between)} left out and made again"
-    about = f"{about}; {model_line(**options)}"
-    text = page(Path(input).name, about, result, {first + n: x for n, x in seen.items()})
+    about = f"{about}; {model_line(size, **options)}"
+    default = default_method(size, **options)
+    text = page(Path(input).name, about, result, {first + n: x for n, x in seen.items()}, default)
     write_text(output, text, overwrite=overwrite)
     write_text(output.with_suffix(".csv"), csv_text(rows(result)))
     return result
@@ -174,27 +186,33 @@ def rows(result: Comparison) -> list[dict[str, object]]:
         {
             "frame": s.case,
             "method": s.method,
-            **{m.name: getattr(s, m.name) for m in SHOWN},
+            **{m.name: getattr(s, m.name) for m in shown(result)},
             "seconds": f"{result.seconds[s.method]:.4f}",
         }
         for s in result.scores
     ]
 
 
+def shown(result: Comparison) -> list[Metric]:
+    """Return the page's metrics that were measured."""
+    return [m for m in known_metrics(result.scores) if m.name in METERS]
+
+
 def means_text(result: Comparison) -> str:
     """Lay out the means, a line for every method."""
-    lines = [f"{'':14}{'PSNR':>8}{'SSIM':>8}{'IE':>7}{'s/frame':>9}"]
+    metrics = shown(result)
+    lines = [f"{'':14}{''.join(f'{m.title:>{len(m.title) + 3}}' for m in metrics)}  s/frame"]
     for name, row in table(result.scores)["mean"].items():
-        numbers = f"{row['psnr']:8.2f}{row['ssim']:8.4f}{row['ie']:7.2f}{result.seconds[name]:9.3f}"
-        lines.append(f"{name:14}{numbers}")
+        numbers = "".join(f"{row[m.name]:{max(len(m.title) + 3, 6)}.{m.digits}f}" for m in metrics)
+        lines.append(f"{name:14}{numbers}{result.seconds[name]:9.3f}")
     return "\n".join(lines)
 
 
 # --- the page ---------------------------------------------------------------------------------------------
 
 
-def page(title: str, about: str, result: Comparison, seen: Mapping[int, Mapping[str, Tensor]]) -> str:
-    """Return the page. seen: pictures by frame and name."""
+def page(title: str, about: str, result: Comparison, seen: Mapping[int, Mapping[str, Tensor]], default: str) -> str:
+    """Return the page. seen: pictures by frame and name. default: the method that the page opens on, if it is there."""
     data = {
         str(n): {
             name: [encoded(x), encoded(amplified(x, pictures["truth"], GAIN)) if name in result.seconds else ""]
@@ -205,16 +223,17 @@ def page(title: str, about: str, result: Comparison, seen: Mapping[int, Mapping[
     parts = {
         "title": html.escape(title),
         "about": html.escape(about),
-        "table": table_html(result),
+        "heads": "".join(f"<th>{m.title}{', dB' if m.name == 'psnr' else ''}</th>" for m in shown(result)),
+        "meters": "".join(f"<dt>{m.title}</dt><dd>{METERS[m.name]}.</dd>" for m in shown(result)),
+        "default": json.dumps(default if default in result.seconds else next(iter(result.seconds))),
+        "table": table_html(result, default),
         "chart": psnr_chart(result.scores, list(result.seconds)),
         "gain": str(GAIN),
         # Nothing in it may end the script.
         "data": json.dumps(data).replace("</", "<\\/"),
     }
-    text = PAGE.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        text = text.replace("{{" + name + "}}", part)
-    return text
+    # In one pass: what a video is called is no place to fill.
+    return re.sub(r"{{(\w+)}}", lambda place: parts[place[1]], PAGE.read_text(encoding="utf-8"))
 
 
 def encoded(picture: Tensor) -> str:
@@ -227,15 +246,16 @@ def encoded(picture: Tensor) -> str:
     return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
 
-def table_html(result: Comparison) -> str:
-    """Return the rows of the table; the best numbers are bold."""
-    means = table(result.scores)["mean"]
-    winners = {m.name: m.best(row[m.name] for row in means.values()) for m in SHOWN}
+def table_html(result: Comparison, default: str) -> str:
+    """Return the rows of the table; the best numbers are bold, and the default method is marked."""
+    means, metrics = table(result.scores)["mean"], shown(result)
+    winners = {m.name: m.best(row[m.name] for row in means.values()) for m in metrics}
     quickest = min(result.seconds.values())
     lines = []
-    for (name, row), colour in zip(means.items(), COLOURS, strict=False):
-        cells = [(f"{row[m.name]:.{m.digits}f}", row[m.name] == winners[m.name]) for m in SHOWN]
+    for (name, row), colour in zip(means.items(), cycle(COLOURS), strict=False):
+        cells = [(f"{row[m.name]:.{m.digits}f}", row[m.name] == winners[m.name]) for m in metrics]
         cells.append((f"{result.seconds[name]:.3f}", result.seconds[name] == quickest))
         numbers = "".join(f"<td>{f'<b>{text}</b>' if bold else text}</td>" for text, bold in cells)
-        lines.append(f'<tr><th><i style="background:{colour}"></i>{name}</th>{numbers}</tr>')
+        mark = " <small>default</small>" if name == default else ""
+        lines.append(f'<tr><th><i style="background:{colour}"></i>{name}{mark}</th>{numbers}</tr>')
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The demonstration: a scene of our own, whose frames in between are known, through the filter into a file."""
+"""The demonstration: a scene whose true frames are known, slowed down by the filter, beside its source in a file."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import cv2
 import numpy as np
-import torch
 import vapoursynth as vs
 
-from vs_slomo.clips.frames import read_planes, write_planes
+from vs_slomo.clips.frames import read_planes
 from vs_slomo.errors import ArgumentError
 from vs_slomo.filters.baselines import blend
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.metrics import psnr
-from vs_slomo.training.scenes import Scene
 from vs_slomo.video.render import Progress, encode
 
-SEED = 7
+from .landscape import Landscape
+
 RATE = Fraction(15)
-"""Source frames a second."""
+"""Source frames a second of `scene_clip`."""
+SHOWN_RATE = Fraction(30)
+"""Frames a second of the demonstration."""
 
 
 @dataclass(frozen=True)
@@ -32,55 +34,79 @@ class DemoScore:
     blend: float
 
 
-def scene_clip(frames: int, step: Fraction, width: int, height: int, seed: int = SEED) -> vs.VideoNode:
-    """Return a scene as a clip, YUV420P8 in BT.709: a textured background, shapes that turn, something thin and fast.
-
-    step: time from frame to frame; 1 is from source frame to source frame.
-    """
-    scene = Scene.random(seed, height, width)
+def scene_clip(frames: int, step: Fraction, width: int, height: int) -> vs.VideoNode:
+    """Return the scene as a clip, YUV420P8 in BT.709. step: time from frame to frame; 1 is a source frame's."""
+    scene = Landscape(width, height)
     blank = vs.core.std.BlankClip(None, width, height, vs.RGB24, frames, RATE.numerator, RATE.denominator, keep=True)
 
     def draw(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
-        out = f.copy()
-        with torch.inference_mode():
-            write_planes(out, range(3), 255 * scene.frame(float(n * step)).unsqueeze(0))
+        out, picture = f.copy(), scene.frame(float(n * step))
+        for p in range(3):
+            np.copyto(np.asarray(out[p]), picture[..., p])
         return out
 
     drawn = blank.std.ModifyFrame(blank, draw)
     return drawn.resize.Bicubic(format=vs.YUV420P8, matrix=1).std.SetFrameProps(_Transfer=1, _Primaries=1)
 
 
+def titled(clip: vs.VideoNode, text: str) -> vs.VideoNode:
+    """Return an RGB24 clip with a line of text at its foot."""
+    height = max(0.0014 * clip.height, 0.2)
+    thick = max(1, round(2 * height))
+    mask = np.zeros((clip.height, clip.width), np.uint8)
+    place = round(0.03 * clip.height), round(0.95 * clip.height)
+    edge = mask.copy()
+    cv2.putText(mask, text, place, cv2.FONT_HERSHEY_SIMPLEX, height, (255,), thick, cv2.LINE_AA)
+    cv2.putText(edge, text, place, cv2.FONT_HERSHEY_SIMPLEX, height, (255,), 3 * thick, cv2.LINE_AA)
+
+    def write(n: int, f: vs.VideoFrame) -> vs.VideoFrame:  # noqa: ARG001  # the host's names
+        out = f.copy()
+        for p in range(3):
+            plane = np.asarray(out[p])
+            np.copyto(plane, np.maximum(plane * (1 - 0.8 * (edge / 255)), mask).astype(np.uint8))
+        return out
+
+    return clip.std.ModifyFrame(clip, write)
+
+
 def demo(
     output: str | os.PathLike[str],
     *,
-    multi: int = 4,
-    frames: int = 24,
+    multi: int = 8,
+    frames: int = 38,
     width: int = 640,
     height: int = 360,
-    seed: int = SEED,
     overwrite: bool = False,
     progress: Progress | None = None,
     **interpolation: Any,
 ) -> DemoScore:
-    """Make a scene of `frames` frames, multiply them, write the video, and return how near the new frames are.
+    """Slow a scene of `frames` frames down, write source and result side by side, and measure the new frames.
 
-    interpolation: further arguments of `slomo`. Raises ArgumentError, and what `slomo` and `encode` raise.
+    The source is shown as a player slows it down: each frame `multi` times. The true frames are known.
+
+    width, height: of either half. interpolation: further arguments of `slomo`. Raises ArgumentError, and what `slomo`
+    and `encode` raise.
     """
     if multi < 2:
         raise ArgumentError("multi", multi, "an integer of at least 2")
     if frames < 2:
         raise ArgumentError("frames", frames, "an integer of at least 2")
-    truth = scene_clip((frames - 1) * multi + 1, Fraction(1, multi), width, height, seed)
-    source = truth[::multi].std.AssumeFPS(fpsnum=RATE.numerator, fpsden=RATE.denominator)
-    made = slomo(source, multi, **interpolation)[: len(truth)]
+    truth = scene_clip((frames - 1) * multi + 1, Fraction(1, multi), width, height)
+    truth = truth.std.AssumeFPS(fpsnum=SHOWN_RATE.numerator, fpsden=SHOWN_RATE.denominator)
+    source = truth[::multi].std.AssumeFPS(fpsnum=SHOWN_RATE.numerator, fpsden=SHOWN_RATE.denominator)
+    made = slomo(source, multi, slow_motion=True, **interpolation)[: len(truth)]
+    mixed = blend(source, multi, slow_motion=True, sc=False)[: len(truth)]
+    repeated = vs.core.std.Interleave([source] * multi).std.AssumeFPS(source)[: len(truth)]
     errors: list[tuple[float, float]] = []
 
     def compare(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
         if n % multi:
-            got, mixed, true = (read_planes(x, range(3)) / 255 for x in f[1:])
-            errors.append((psnr(got, true), psnr(mixed, true)))
+            got, other, true = (read_planes(x, range(3)) / 255 for x in f[1:])
+            errors.append((psnr(got, true), psnr(other, true)))
         return f[0]
 
-    rgb = [x.resize.Bicubic(format=vs.RGB24) for x in (made, blend(source, multi, sc=False)[: len(truth)], truth)]
-    encode(made.std.ModifyFrame([made, *rgb], compare), output, overwrite=overwrite, progress=progress)
+    held, *rgb = (x.resize.Bicubic(format=vs.RGB24) for x in (repeated, made, mixed, truth))
+    halves = titled(held, "source, slowed down"), titled(rgb[0], f"vs_slomo, {multi} times the frames")
+    both = vs.core.std.StackHorizontal(halves).std.ModifyFrame([vs.core.std.StackHorizontal(halves), *rgb], compare)
+    encode(both.resize.Bicubic(format=vs.YUV420P8, matrix=1), output, overwrite=overwrite, progress=progress)
     return DemoScore(*np.mean(errors, axis=0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import vapoursynth as vs
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError, SlomoError, SourceError
 from vs_slomo.filters.baselines import blend, flow, mc, sample
+from vs_slomo.filters.options import check_options
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.training.pictures import Image
 from vs_slomo.video.probe import ffmpeg, last_lines, run
@@ -61,11 +61,22 @@ def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: A
     return chosen
 
 
-def model_line(model: str | os.PathLike[str] = "bundled", scale: float | None = None, **_: Any) -> str:
-    """Return a line about the model that the filter's methods use. The options are those of `methods`."""
-    info = weights.read_info(model)
-    about = f"model {info.name} {info.version}, width {info.width}, scale {scale or info.scale:g}"
-    return f"{about}; its default is slomo-{info.flow}"
+def default_method(size: tuple[int, int], **options: Any) -> str:
+    """Return the name of the method that `slomo` is by default, for clips of this width and height on this machine."""
+    return f"slomo-{check_options(size, **options).settings.flow}"
+
+
+def model_line(size: tuple[int, int] | None = None, **options: Any) -> str:
+    """Return a line about the model that the filter's methods use. The options are those of `methods`.
+
+    size: width and height of the clip; None where clips differ.
+    """
+    info = weights.read_info(options.get("model", "bundled"))
+    about = f"model {info.name} {info.version}, width {info.width}"
+    if size is None:
+        return f"{about}; the default flow stage depends on size and device"
+    scale = check_options(size, **options).settings.scale
+    return f"{about}, scale {scale:g}; the default here is {default_method(size, **options)}"
 
 
 def minterpolate(clip: vs.VideoNode, multi: int, *, sc: bool = True) -> vs.VideoNode:

@@ -1,15 +1,31 @@
-"""The plots of `bench` and `compare`, as SVG."""
+"""The plots of `bench` and `compare`, as SVG that can be read on light and on dark pages."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import cycle
 
 import numpy as np
 
 from .scores import Score
 
-COLOURS = ("#1f77b4", "#d62728", "#7f7f7f", "#bcbd22", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
-"""Of the methods, in their order."""
+COLOURS = (
+    *("#2f7fd6", "#d1495b", "#7d6bd6", "#808080", "#a67c00"),
+    *("#2a9459", "#b8559f", "#c8651b", "#148f9e"),
+)
+"""Of the methods, in their order: each has a contrast of at least 3 with white and with a dark page."""
+STYLE = """<style>
+svg { color: #222; background: #fff; } .card { fill: #fff; }
+@media (prefers-color-scheme: dark) { svg { color: #ddd; background: #16181c; } .card { fill: #16181c; } }
+text { fill: currentColor; } .grid { stroke: currentColor; opacity: .18; } .axis { stroke: currentColor; fill: none; }
+.fit { fill: none; stroke: #2f7fd6; stroke-width: 1.5; } circle { fill: #d1495b; }
+</style>"""
+"""Of a picture that stands alone: it has a ground of its own, so it can be read wherever it is shown."""
+
+Range = tuple[float, float]
 
 
 def straight_line(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
@@ -22,58 +38,100 @@ def straight_line(points: Sequence[tuple[float, float]]) -> tuple[float, float, 
     return float(constant), float(slope), float(np.abs((constant + slope * x) / y - 1).max())
 
 
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Return round numbers from low to high, at most `most` steps apart."""
+    raw = max(high - low, 1e-9) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * k for k in (1, 2, 5, 10) if power * k >= raw * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A plot's area in an SVG picture: left, top, width and height in its units; x and y are the numbers' ranges."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    x: Range
+    y: Range
+
+    def place(self, x: float, y: float) -> str:
+        """Return where a point lies, as "across,down"."""
+        across = self.left + (x - self.x[0]) / (self.x[1] - self.x[0]) * self.width
+        down = self.top + (self.y[1] - y) / (self.y[1] - self.y[0]) * self.height
+        return f"{across:.1f},{down:.1f}"
+
+    def drawn(self, title: str, across: str, up: str, *, whole: bool = False) -> list[str]:
+        """Return the title, both axes with their names, and the grid. whole: only whole numbers across."""
+        left, right, foot = self.left, self.left + self.width, self.top + self.height
+        turned = f"translate({left - 50:.1f},{self.top + self.height / 2:.1f}) rotate(-90)"
+        parts = [
+            f'<text x="{left:.1f}" y="{self.top - 12:.1f}" font-weight="600">{escape(title)}</text>',
+            f'<text x="{left + self.width / 2:.1f}" y="{foot + 36:.1f}" text-anchor="middle">{escape(across)}</text>',
+            f'<text transform="{turned}" text-anchor="middle">{escape(up)}</text>',
+            f'<polyline class="axis" points="{left:.1f},{self.top:.1f} {left:.1f},{foot:.1f} {right:.1f},{foot:.1f}"/>',
+        ]
+        for value in ticks(*self.y):
+            down = float(self.place(self.x[0], value).split(",")[1])
+            parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{down:.1f}" y2="{down:.1f}"/>')
+            parts.append(f'<text x="{left - 6:.1f}" y="{down + 4:.1f}" text-anchor="end">{value:g}</text>')
+        for value in ticks(*self.x):
+            if not whole or value == round(value):
+                at = self.place(value, self.y[0]).split(",")[0]
+                parts.append(f'<text x="{at}" y="{foot + 17:.1f}" text-anchor="middle">{value:g}</text>')
+        return parts
+
+
 def costs_svg(swept: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
     """Return the costs and the straight lines through them as an SVG picture. `bench.sweep` gives them."""
-    labels = {"pixels": ("megapixels of the picture", 1e6), "multi": ("frames out for one frame in", 1.0)}
-    width, height, edge = 420, 300, 50
-    parts = [f'<text x="{width}" y="20" text-anchor="middle">{title}</text>']
+    labels = {
+        "pixels": ("Cost against resolution", "megapixels of the picture", 1e6),
+        "multi": ("Cost against the factor", "multi: frames out for one frame in", 1.0),
+    }
+    width, height = 460, 250
+    parts = [f'<text x="{width}" y="24" text-anchor="middle" font-size="15">{escape(title)}</text>']
     for i, (name, points) in enumerate(swept.items()):
-        label, unit = labels[name]
+        heading, label, unit = labels[name]
         constant, slope, error = straight_line(points)
-        right, top = max(x for x, _ in points), max(y for _, y in points)
-
-        def place(x: float, y: float, i: int = i, right: float = right, top: float = top) -> str:
-            across = edge + i * width + x / right * (width - 2 * edge)
-            return f"{across:.1f},{height + edge - y / top * (height - edge):.1f}"
-
-        fit = f"{constant:.1f} + {slope * unit:.1f} x, within {100 * error:.0f} %"
-        axes = place(0, top), place(0, 0), place(right, 0)
-        fitted = place(0, constant), place(right, constant + slope * right)
-        for colour, corners in (("black", axes), ("gray", fitted)):
-            parts.append(f'<polyline fill="none" stroke="{colour}" points="{" ".join(corners)}"/>')
+        right, top = max(x for x, _ in points), max(*(y for _, y in points), constant + slope * points[-1][0])
+        axes = Axes(i * width + 75, 75, width - 105, height - 20, (0, 1.03 * right / unit), (0, 1.05 * top))
+        parts += axes.drawn(heading, label, "ms for a source frame", whole=name == "multi")
+        fitted = axes.place(0, constant), axes.place(right / unit, constant + slope * right)
+        parts.append(f'<polyline class="fit" points="{" ".join(fitted)}"/>')
         for x, y in points:
-            across, down = place(x, y).split(",")
+            across, down = axes.place(x / unit, y).split(",")
             parts.append(f'<circle cx="{across}" cy="{down}" r="3"><title>{x / unit:g}: {y:.1f} ms</title></circle>')
-        for value, at in ((f"{right / unit:.2g} {label}", place(right, 0)), ("0", place(0, 0))):
-            across, down = at.split(",")
-            parts.append(f'<text x="{across}" y="{float(down) + 18:.0f}" text-anchor="end">{value}</text>')
-        across, down = place(0, top).split(",")
-        parts.append(f'<text x="{across}" y="{float(down) - 8:.0f}">{top:.0f} ms; line: {fit}</text>')
+        line = f"line: {constant:.1f} + {slope * unit:.1f} x ms, within {100 * error:.0f} %"
+        parts.append(f'<text x="{axes.left + 10:.1f}" y="{axes.top + 14:.1f}">{line}</text>')
     body = "\n".join(parts)
+    whole = f'width="{2 * width}" height="{height + 110}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * width} {height + 90}" font-family="sans-serif" '
-        f'font-size="13">\n{body}\n</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * width} {height + 110}" font-family="sans-serif" '
+        f'font-size="13">\n{STYLE}\n<rect class="card" {whole}/>\n{body}\n</svg>\n'
     )
 
 
-def psnr_chart(scores: Sequence[Score], methods: Sequence[str], width: int = 640, height: int = 200) -> str:
-    """Return PSNR by frame, a line for every method, as SVG."""
+def psnr_chart(scores: Sequence[Score], methods: Sequence[str], width: int = 640, height: int = 280) -> str:
+    """Return PSNR by frame, a line for every method, as SVG; the page that it stands on has its colours."""
     frames = sorted({int(s.case) for s in scores})
-    low, high = (f(s.psnr for s in scores) for f in (min, max))
-    span = max(high - low, 1e-6)
-
-    def x(frame: int) -> float:
-        return 40 + (width - 50) * (frame - frames[0]) / max(frames[-1] - frames[0], 1)
-
-    def y(psnr: float) -> float:
-        return 10 + (height - 30) * (high - psnr) / span
-
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img"><title>PSNR by frame</title>']
-    for value in (low, (low + high) / 2, high):
-        parts.append(f'<line x1="40" x2="{width - 10}" y1="{y(value):.1f}" y2="{y(value):.1f}" class="grid"/>')
-        parts.append(f'<text x="36" y="{y(value) + 4:.1f}" text-anchor="end">{value:.1f}</text>')
-    parts += [f'<text x="{x(f):.1f}" y="{height - 4}" text-anchor="middle">{f}</text>' for f in {frames[0], frames[-1]}]
-    for name, colour in zip(methods, COLOURS, strict=False):
-        points = " ".join(f"{x(int(s.case)):.1f},{y(s.psnr):.1f}" for s in scores if s.method == name)
-        parts.append(f'<polyline points="{points}" stroke="{colour}"><title>{name}</title></polyline>')
+    values = [s.psnr for s in scores]
+    low, high = math.floor(min(values)), math.ceil(max(values))
+    span = (frames[0], frames[-1]) if len(frames) > 1 else (frames[0] - 1, frames[0] + 1)
+    axes = Axes(62, 30, width - 76, height - 76, span, (low, max(high, low + 1)))
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="PSNR of each frame, by method">']
+    parts += axes.drawn("PSNR of each frame: higher is nearer to the truth", "frame", "PSNR, dB", whole=True)
+    for name, colour in zip(methods, cycle(COLOURS), strict=False):
+        own = [(int(s.case), s.psnr) for s in scores if s.method == name]
+        places = " ".join(axes.place(*point) for point in own)
+        ours = "ours" if name.startswith("slomo") else "older"
+        parts.append(
+            f'<polyline class="{ours}" data-method="{name}" points="{places}" stroke="{colour}">'
+            f"<title>{name}</title></polyline>"
+        )
+        if len(own) == 1:
+            across, down = axes.place(*own[0]).split(",")
+            parts.append(f'<circle cx="{across}" cy="{down}" r="3" fill="{colour}"><title>{name}</title></circle>')
     return "".join([*parts, "</svg>"])

@@ -21,6 +21,7 @@ import vapoursynth as vs
 from vs_slomo.engine.engine import shared_engine
 from vs_slomo.engine.settings import Settings
 from vs_slomo.errors import SlomoError
+from vs_slomo.stops import stops
 from vs_slomo.filters.options import check_options
 from vs_slomo.filters.slomo import slomo
 
@@ -48,7 +49,7 @@ def time_start(settings: Settings, size: tuple[int, int]) -> Start:
         "first_frame(time.perf_counter() - begin, *json.loads(sys.argv[1]))"
     )
     command = [sys.executable, "-c", code, json.dumps([size, options_of(settings)])]
-    with tempfile.TemporaryDirectory() as home:
+    with stops(), tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "VS_SLOMO_HOME": home}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:

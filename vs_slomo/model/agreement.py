@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .steady import enlarged
+
 DETAIL = 7
 """Detail is the difference to the mean over so many pixels squared."""
 CELL = 8
@@ -102,4 +104,4 @@ def coarse_mean(x: Tensor, cells: int, mean: Mean = mean_around) -> Tensor:
     """Return a coarse mean around each pixel of (B, C, H, W): over cells x cells cells of 8x8 pixels."""
     height, width = x.shape[-2:]
     means = mean(F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False), cells)
-    return F.interpolate(means, scale_factor=CELL, mode="bilinear", align_corners=False)[..., :height, :width]
+    return enlarged(means, CELL, CELL)[..., :height, :width]

@@ -129,10 +129,9 @@ def weight0(logit: Tensor, t: float | Tensor) -> Tensor:
 
     V0 / V1 is exp(logit), so the fraction is a sigmoid itself and needs no guard against division by zero.
     """
-    import torch
+    from .steady import log, sigmoid
 
-    odds = math.log((1 - t) / t) if isinstance(t, float | int) else torch.log((1 - t) / t)
-    return torch.sigmoid(logit + odds)
+    return sigmoid(logit + (math.log((1 - t) / t) if isinstance(t, float | int) else log((1 - t) / t)))
 
 
 def mixed(warped0: Tensor, warped1: Tensor, logit: Tensor, t: float | Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .steady import enlarged
+
 Flows = tuple[Tensor, Tensor]
 """(F01, F10) or (Ft0, Ft1)."""
 
@@ -47,10 +49,7 @@ def resize_field(field: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
     shrink = (round(max(1, 1 / ratio_y)), round(max(1, 1 / ratio_x)))
     if shrink != (1, 1):
         field = F.avg_pool2d(field, shrink)
-    grow = (max(1.0, ratio_y), max(1.0, ratio_x))
-    if grow != (1.0, 1.0):
-        field = F.interpolate(field, scale_factor=grow, mode="bilinear", align_corners=False)
-    return field
+    return field if max(ratio_x, ratio_y) <= 1 else enlarged(field, max(1.0, ratio_x), max(1.0, ratio_y))
 
 
 def padded(picture: Tensor, step: int) -> Tensor:

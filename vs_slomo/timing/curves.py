@@ -18,11 +18,13 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
-from pathlib import Path
+from itertools import islice, pairwise
 from typing import Literal, get_args
 
-from vs_slomo.errors import ArgumentError
+from vs_slomo.errors import ArgumentError, shown
+from vs_slomo.given import read_lines, read_number
+
+from .positions import LISTED
 
 Easing = Literal["linear", "hold", "smooth"]
 EASINGS = get_args(Easing)
@@ -87,7 +89,9 @@ def sampler(curve: Curve, step: Fraction, frames: int) -> tuple[Sampler, int]:
         curve = read(curve)
     if not isinstance(curve, Iterable) or isinstance(curve, Mapping):
         raise ArgumentError("curve", curve, "keyframes, the name of a file of them, a function, or an array")
-    points = list(curve)
+    points = list(islice(curve, LISTED + 1))
+    if len(points) > LISTED:
+        raise ArgumentError("curve", f"more than {LISTED} values", f"at most {LISTED} keyframes or numbers")
     if not points:
         raise ArgumentError("curve", curve, "at least one keyframe or number")
     if hasattr(points[0], "__len__"):
@@ -103,12 +107,8 @@ def read(path: str | os.PathLike[str]) -> list[Keyframe]:
 
     Numbers are decimals or fractions ("1001/24"), the easing may be left out, what follows # is a comment.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError("curve", str(path), "a file of keyframes that can be read") from error
     keyframes: list[Keyframe] = []
-    for n, line in enumerate(lines, 1):
+    for n, line in enumerate(read_lines(path, "curve", "a file of keyframes that can be read"), 1):
         match line.partition("#")[0].split():
             case []:
                 pass
@@ -128,7 +128,9 @@ def _keyframes(curve: Sequence[object]) -> Keyframes:
     easings: list[Easing] = []
     for n, keyframe in enumerate(curve):
         if isinstance(keyframe, str) or not isinstance(keyframe, Iterable) or len(parts := [*keyframe]) not in (2, 3):
-            raise ArgumentError("curve", f"keyframe {n}: {keyframe}", "(output time, source time) or with an easing")
+            raise ArgumentError(
+                "curve", f"keyframe {n}: {shown(keyframe)}", "(output time, source time) or with an easing"
+            )
         times.append(_number(parts[0], f"as keyframe {n}'s output time"))
         sources.append(_number(parts[1], f"as keyframe {n}'s source time"))
         easings.append(_easing(parts[2] if len(parts) == 3 else "linear", n))
@@ -155,6 +157,6 @@ def _called(curve: Callable[[Fraction], object], time: Fraction) -> Fraction:
 def _number(value: object, what: str) -> Fraction:
     """Return a number as an exact fraction; a float means its shortest decimal."""
     try:
-        return Fraction(value) if isinstance(value, Fraction) else Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise ArgumentError("curve", f"{value} {what}", "a finite number") from None
+        return read_number(value)
+    except ValueError:
+        raise ArgumentError("curve", f"{shown(value)} {what}", "a finite number, of not too many digits") from None

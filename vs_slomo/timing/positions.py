@@ -10,19 +10,20 @@ Output frame n lies at source position n / multi: the pair (k, k + 1) with k its
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, cached_property
-from numbers import Integral
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.given import read_number, whole_number
 
 Factor = int | Fraction | float | str
 HALF = Fraction(1, 2)
 LISTED = 1 << 22
 """Output frames that a timeline may have: each is listed when the script loads (19 hours at 60 fps)."""
+LARGEST_RATE = (1 << 63) - 1
+"""Of the host's numbers."""
 NEAR = Fraction(1, 1000)
 """Of the way between two frames: as near as this to a frame, a position that comes from a clock is that frame."""
 
@@ -35,34 +36,26 @@ def parse_multi(multi: Factor) -> Fraction:
     """
     allowed = 'a number of at least 1, such as 2, 2.5 or "5/2"'
     try:
-        factor = read_number(str(multi))
-    except (ValueError, ZeroDivisionError):
+        factor = read_number(multi)
+    except ValueError:
         raise ArgumentError("multi", multi, allowed) from None
     if factor < 1:
         raise ArgumentError("multi", multi, allowed)
     return factor
 
 
-def read_number(text: str) -> Fraction:
-    """Return the number that is written, a decimal or "p/q". Raises ValueError or ZeroDivisionError."""
-    if re.search(r"e[+-]?\d{4}", text, re.IGNORECASE):  # whose digits alone would fill the memory
-        raise ValueError(text)
-    return Fraction(text)
-
-
 def parse_rate(fps_num: int, fps_den: int | None = None) -> Fraction:
     """Return the rate fps_num / fps_den (1 where it is None). Raises ArgumentError."""
     fps_den = 1 if fps_den is None else fps_den
     for name, value in (("fps_num", fps_num), ("fps_den", fps_den)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ArgumentError(name, value, "an integer of at least 1")
+        whole_number(name, value, 1, LARGEST_RATE, "an integer of at least 1, below 2^63")
     return Fraction(int(fps_num), int(fps_den))
 
 
 def read_rate(text: str) -> Fraction:
     """Return the rate that is written: "60", "60000/1001", or one over 1.001 as it is commonly rounded, "23.976".
 
-    Raises ValueError or ZeroDivisionError.
+    Raises ValueError.
     """
     rate = read_number(text)
     digits = len(text.strip().partition(".")[2])
@@ -128,6 +121,11 @@ class Times(ABC):
         this, after = sorted((self.nearest(n), self.nearest(n + 1)))
         return range(this, after)
 
+    @property
+    def most_crossed(self) -> int:
+        """The most pairs that a step crosses."""
+        return max(len(self.crossed(n)) for n in range(self.period[1]))
+
 
 @dataclass(frozen=True)
 class Timing(Times):
@@ -154,6 +152,11 @@ class Timing(Times):
         """Split position n / multi."""
         k, rest = divmod(n * self.multi.denominator, self.multi.numerator)
         return k, Fraction(rest, self.multi.numerator)
+
+    @property
+    def most_crossed(self) -> int:
+        """One, as no step is longer than a source frame."""
+        return 1
 
 
 @dataclass(frozen=True)

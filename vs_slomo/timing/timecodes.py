@@ -20,6 +20,7 @@ from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.given import BITS, read_lines, read_number
 from vs_slomo.outputs import write_text
 
 from .positions import LISTED, NEAR, Timeline, Timing, read_rate
@@ -70,7 +71,7 @@ class Timecodes:
     def lasting(cls, durations: Iterable[Fraction]) -> Timecodes:
         """Return those of frames that last so many seconds."""
         durations = list(durations)
-        per_second = math.lcm(*(d.denominator for d in durations))
+        per_second = common_denominator(durations)
         return cls(tuple(accumulate((int(d * per_second) for d in durations), initial=0)), Fraction(1, per_second))
 
     @property
@@ -150,6 +151,8 @@ class Timecodes:
         """Return those of `multi` times as many frames: every frame's duration is divided."""
         if rate := self.rate:
             return Timecodes.constant(times.length, rate * times.multi)
+        if times.length > LISTED:
+            raise ArgumentError("multi", str(times.multi), f"at most {LISTED} frames of output with timecodes")
         moments = [self.time(n / times.multi) for n in range(times.length + 1)]
         return Timecodes.lasting(b - a for a, b in pairwise(moments))
 
@@ -209,10 +212,9 @@ def read(path: str | os.PathLike[str], frames: int) -> Timecodes:
     Raises ArgumentError: no such file, another format, what is no number, moments or ranges out of order.
     """
     path = Path(path)
-    try:
-        head, *lines = path.read_text(encoding="utf-8-sig").splitlines() or [""]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError("timecodes", str(path), "a timecode file that can be read") from error
+    if frames > LISTED:
+        raise ArgumentError("timecodes", f"a clip of {frames} frames", f"a clip of at most {LISTED} frames")
+    head, *lines = read_lines(path, "timecodes", "a timecode file that can be read") or [""]
     words = head.lower().replace("timestamp", "timecode").split()
     # Comments and empty lines mean nothing; numbers as an editor counts the lines.
     numbered = [(n, text) for n, line in enumerate(lines, 2) if (text := line.partition("#")[0].strip())]
@@ -231,10 +233,10 @@ def _parse_v2(path: Path, lines: list[tuple[int, str]]) -> Timecodes:
     moments = []
     for n, line in lines:
         try:
-            moments.append(Fraction(line))
-        except (ValueError, ZeroDivisionError):
+            moments.append(read_number(line))
+        except ValueError:
             raise _bad_line(path, n, line, "a moment in milliseconds") from None
-    per_ms = math.lcm(*(m.denominator for m in moments))
+    per_ms = common_denominator(moments)
     digits = max((len(line.partition(".")[2]) for _, line in lines), default=0)
     return Timecodes.starting(
         [int(m * per_ms) for m in moments], Fraction(1, 1000 * per_ms), Fraction(1, 2000 * 10**digits)
@@ -265,11 +267,21 @@ def _parse_v1(path: Path, lines: list[tuple[int, str]], frames: int) -> Timecode
 def _rate(path: Path, n: int, line: str, text: str) -> Fraction:
     try:
         rate = read_rate(text)
-    except (ValueError, ZeroDivisionError):
+    except ValueError:
         rate = Fraction(0)
     if rate <= 0:
         raise _bad_line(path, n, line, "a rate in frames per second")
     return rate
+
+
+def common_denominator(numbers: Iterable[Fraction]) -> int:
+    """Return the least denominator that all have. Raises ArgumentError where it has too many digits to count with."""
+    least = 1
+    for number in numbers:
+        least = math.lcm(least, number.denominator)
+        if least.bit_length() > BITS:
+            raise ArgumentError("timecodes", "moments or rates without a common measure", "decimals of fewer digits")
+    return least
 
 
 def _decimal(rate: Fraction) -> str:
@@ -283,4 +295,4 @@ def _decimal(rate: Fraction) -> str:
 
 
 def _bad_line(path: Path, n: int, line: str, allowed: str) -> ArgumentError:
-    return ArgumentError("timecodes", f"{path}, line {n}: {line}", allowed)
+    return ArgumentError("timecodes", f"{path}, line {n}: {line[:60]}", allowed)

@@ -32,7 +32,22 @@ JUMPS = 0x0200
 BACK, AHEAD = 0.1, 10.0
 """Seconds by which a stream's time must jump to be taken for a new recording; ffmpeg takes the same."""
 NUMBERED = re.compile(r"%0?\d*d")
-IMAGES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dpx", ".exr", ".webp", ".tga", ".ppm", ".pgm", ".jp2"}
+IMAGES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".dpx",
+    ".exr",
+    ".webp",
+    ".tga",
+    ".ppm",
+    ".pgm",
+    ".jp2",
+    ".jxl",
+}
 
 
 def pyav() -> Any:

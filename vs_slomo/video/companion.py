@@ -7,9 +7,9 @@ picture and the sound would each have a clock of their own. Here, all packets ar
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,14 @@ class Part:
 
     zero: what becomes the beginning. end: None is the end of the file. stretch: how many times as long it takes.
     whole: whether what lies before `zero` is kept as well.
+    begins: when tracks are first heard, where the new file cannot tell that a player skips what lies before.
     """
 
     zero: Fraction
     end: Fraction | None
     stretch: Fraction
     whole: bool
+    begins: Mapping[int, Fraction] = field(default_factory=dict)
 
 
 def carriage(file: Container, stream: Stream) -> str:
@@ -166,6 +168,8 @@ class Packets:
             yield from self._line(packet, moment - part.zero, lasts, base)
             return
         if moment < part.zero and not part.whole:
+            return
+        if packet.stream_index in part.begins and moment + lasts / 2 < part.begins[packet.stream_index]:
             return
         packet.pts = round((moment - part.zero + MARGIN) / base)
         shift = packet.pts - (packet.dts if packet.dts is not None else packet.pts)

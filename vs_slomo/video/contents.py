@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from .clock import Input, packets, pyav, seconds_per_tick
 from .hidden import HIDDEN
+from .programs import other_programs
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 ATTACHED_PICTURE = 1 << 10
 """AV_DISPOSITION_ATTACHED_PIC."""
+WITH_PROGRAMS = ("mpegts", "hls")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Stream:
     @property
     def name(self) -> str:
         """What a message calls it."""
-        about = [self.codec, *filter(None, (self.tags.get("language"), self.tags.get("title")))]
+        codec = self.tags.get("handler_name", self.codec) if self.kind == "data" else self.codec
+        about = [codec, *filter(None, (self.tags.get("language"), self.tags.get("title")))]
         return f"{self.kind} (stream {self.index}, {', '.join(about)})"
 
 
@@ -73,14 +76,15 @@ class Pictures:
 class Contents:
     """What a file holds. failed: why it could not be opened. errors: what the reader complained of.
 
-    video: the index of the film; -1 where there is none. offsets, sound, sound_end, bytes_beside: see
-    `probe.Container`.
+    video: the index of the film; -1 where there is none. elsewhere: streams of other programs, and those.
+    offsets, sound, sound_end, bytes_beside: see `probe.Container`.
     """
 
     failed: str = ""
     errors: tuple[str, ...] = ()
     format: str = ""
     streams: tuple[Stream, ...] = ()
+    elsewhere: tuple[tuple[Stream, str], ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     chapters: tuple[Chapter, ...] = ()
     video: int = -1
@@ -109,9 +113,12 @@ def read_contents(given: Input) -> Contents:
             films = [s for s in streams if s.kind == "video" and not s.cover]
             known = [s for s in films if s.codec != "unknown"]
             film = next((s.index for s in known or films), -1)
+            several = container.format.name in WITH_PROGRAMS and len(streams) > 2
+            others = other_programs(given.readable, film) if several else {}
             about = Contents(
                 format=container.format.name,
-                streams=streams,
+                streams=tuple(s for s in streams if s.index not in others),
+                elsewhere=tuple((s, others[s.index]) for s in streams if s.index in others),
                 tags=dict(container.metadata),
                 chapters=tuple(_chapters(container)),
                 video=film,
@@ -184,12 +191,13 @@ def _with_packets(container: InputContainer, about: Contents, errors: Callable[[
     film: Any = container.streams[about.video]
     base = seconds_per_tick(film.time_base)
     hides = HIDDEN.get(next(s.codec for s in about.streams if s.index == about.video))
+    own = {stream.index for stream in about.streams}
     rows: list[Row] = []
     sounds: dict[int, Sound] = {}
     beside, corrupt, broken = 0, False, list[str]()
     try:
         for packet, part in packets(container):
-            kind = packet.stream.type
+            kind = packet.stream.type if packet.stream_index in own else ""
             if packet.stream_index == about.video:
                 shown = not packet.is_discard and not (hides and hides(packet))
                 corrupt = corrupt or packet.is_corrupt
@@ -211,6 +219,7 @@ def _with_packets(container: InputContainer, about: Contents, errors: Callable[[
         errors=(*errors(), *broken),
         format=about.format,
         streams=about.streams,
+        elsewhere=about.elsewhere,
         tags=about.tags,
         chapters=about.chapters,
         video=about.video,
@@ -246,6 +255,8 @@ def _hear(sound: Sound, packet: Any, part: int) -> None:
 
 NO_PTS = ("avi",)
 """Formats without times of presentation."""
+LATE_START = 3
+"""Frames: where AVI shows its first picture for longer than this, it is a picture that begins late."""
 Row = tuple[int, int | None, int | None, bool]
 """Part, time of presentation, time of decoding, whether it is shown."""
 
@@ -262,6 +273,11 @@ def _timed(rows: list[Row], step: int, *, guessed: bool) -> list[tuple[int, int,
     if not guessed and known and len(known) >= 0.4 * len(rows):
         return known
     decoded = [(part, dts, shown) for part, _, dts, shown in rows if dts is not None]
+    if decoded and guessed:  # places in the file, from its beginning
+        first, second = decoded[0], decoded[min(1, len(decoded) - 1)]
+        if second[1] - first[1] > LATE_START * step:  # the format can only tell this by a gap behind the first one
+            decoded[0] = (first[0], second[1] - step, first[2])
+        return decoded
     if decoded:
         early = decoded[0][1]
         return [(part, dts - early, shown) for part, dts, shown in decoded]

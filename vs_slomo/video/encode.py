@@ -20,6 +20,7 @@ import vapoursynth as vs
 
 from vs_slomo import outputs
 from vs_slomo.errors import ArgumentError, RenderError
+from vs_slomo.stops import Stops, stops
 
 from .clock import NUMBERED, numbered
 from .contents import Stream
@@ -45,9 +46,8 @@ from .pixels import (
     picture_filters,
     raw_input,
 )
-from .report import check_whole, report
+from .report import check_rate, check_whole, report
 from .segments.job import Job, Segments, pieces
-from .stops import Stops, stops
 from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
 from .wanted import Tracks
 
@@ -91,7 +91,7 @@ def check_container(output: Path, options: Sequence[str]) -> None:
     if "-f" in options:
         return
     nothing = ["-f", "rawvideo", "-video_size", "16x16", "-framerate", "1", "-i", os.devnull, "-c", "copy"]
-    with tempfile.TemporaryDirectory() as folder:
+    with stops(), tempfile.TemporaryDirectory() as folder:
         said = run([*nothing, str(Path(folder) / f"x{output.suffix}")]).stderr.decode(errors="replace")
     if "choose an output format" in said or "find a suitable output format" in said:
         known = f"{', '.join(WORTH_A_MENTION)} or another that ffmpeg knows"
@@ -244,6 +244,8 @@ def _run(
     blank = picture.clip.std.BlankClip(length=1)
     end = [*picture.behind, *picture.container, *options, str(part.absolute())]
     feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)
+    if container_of(output).even:
+        check_rate(part, picture.clip.fps, output)
 
     def last(lead: Fraction, more: Sequence[str]) -> bool:
         if job is None:

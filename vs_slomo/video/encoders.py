@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError
@@ -24,6 +25,7 @@ class Container:
         it keeps them. flags: ffmpeg's options. pattern: whether the name is that of numbered pictures.
     countable: whether the frames of a finished file can be counted. highest: its highest rate, or 0.
     late: whether it stores when a track begins, so that sound may begin after the picture (AVI does not).
+    even: the rate of its sound, which must last as long as the picture (MXF); 0 leaves both as they are.
     """
 
     codec: str = "x264"
@@ -41,6 +43,7 @@ class Container:
     countable: bool = True
     highest: int = 0
     late: bool = True
+    even: int = 0
 
 
 def _set(names: str) -> frozenset[str]:
@@ -49,7 +52,7 @@ def _set(names: str) -> frozenset[str]:
 
 BITMAPS = _set("hdmv_pgs_subtitle dvd_subtitle dvb_subtitle xsub")
 """Subtitles that are pictures."""
-TRANSPORT = _set("mp2 mp3 aac ac3 eac3 dts truehd opus")
+TRANSPORT = _set("mp2 mp3 aac ac3 eac3 dts opus")
 MOVIE = Container(
     text="mov_text", texts=_set("mov_text"), cover="stream", chapters=True, flags=("-movflags", "+faststart")
 )
@@ -63,6 +66,12 @@ MATROSKA = Container(
     alpha=True,
 )
 STREAMED = Container(copies=TRANSPORT, pictures=_set("dvb_subtitle"))
+DISC = Container(
+    sound="ac3",
+    copies=TRANSPORT | {"truehd", "pcm_bluray"},
+    pictures=_set("hdmv_pgs_subtitle"),
+    flags=("-mpegts_m2ts_mode", "1"),
+)
 PROGRAM = Container(codec="mpeg2video", sound="mp2", copies=_set("mp2 ac3 dts"), pictures=_set("dvd_subtitle"))
 SILENT = Container(sound="", alpha=True)
 PICTURES = Container(sound="", alpha=True, pattern=True, codec="png")
@@ -70,7 +79,7 @@ PICTURES = Container(sound="", alpha=True, pattern=True, codec="png")
 CONTAINERS: dict[str, Container] = {
     ".mp4": MOVIE,
     ".mkv": MATROSKA,
-    ".mov": Container(**vars(MOVIE) | {"alpha": True}),
+    ".mov": Container(**vars(MOVIE) | {"alpha": True, "cover": ""}),
     ".webm": Container(
         codec="vp9",
         sound="libopus",
@@ -81,23 +90,25 @@ CONTAINERS: dict[str, Container] = {
         alpha=True,
     ),
     ".avi": Container(
-        sound="libmp3lame",
+        sound="ac3",  # has up to 6 channels, and hardly any silence at its start, which AVI cannot tell
         copies=_set("mp3 mp2 ac3 pcm_s16le pcm_u8 aac"),
         alpha=True,
         late=False,
-        flags=("-bf", "0"),  # it has no times that could tell in which order frames are shown
+        # It has no times: neither the order in which frames are shown, nor what lies before the first one.
+        flags=("-bf", "0", "-avoid_negative_ts", "disabled"),
     ),
     ".ts": STREAMED,
-    ".mxf": Container(codec="mpeg2video", sound="pcm_s16le", copies=_set("pcm_s16le pcm_s24le")),
+    ".mxf": Container(codec="mpeg2video", sound="pcm_s24le", copies=_set(""), even=48000),
     ".m4v": MOVIE,
-    ".m2ts": Container(**vars(STREAMED) | {"pictures": _set("hdmv_pgs_subtitle"), "sound": "ac3"}),
-    ".mts": Container(**vars(STREAMED) | {"pictures": _set("hdmv_pgs_subtitle"), "sound": "ac3"}),
+    ".m2ts": DISC,
+    ".mts": DISC,
     ".vob": PROGRAM,
     ".mpg": PROGRAM,
     ".mpeg": PROGRAM,
     ".flv": Container(copies=_set("aac mp3")),
     ".wmv": Container(codec="wmv2", sound="wmav2", copies=_set("wmav1 wmav2 wmapro")),
-    ".ogv": Container(codec="libtheora", sound="libvorbis", copies=_set("vorbis opus flac")),
+    # Theora has packets without data, of frames that repeat: they are not counted.
+    ".ogv": Container(codec="libtheora", sound="libvorbis", copies=_set("vorbis opus flac"), countable=False),
     ".nut": Container(alpha=True),
     ".gif": Container(**vars(SILENT) | {"codec": "gif", "highest": 50}),
     ".apng": Container(**vars(SILENT) | {"codec": "apng", "flags": ("-plays", "0")}),
@@ -107,6 +118,11 @@ CONTAINERS: dict[str, Container] = {
     ".tif": Container(**vars(PICTURES) | {"codec": "tiff"}),
     ".tiff": Container(**vars(PICTURES) | {"codec": "tiff"}),
     ".bmp": Container(**vars(PICTURES) | {"codec": "bmp"}),
+    ".dpx": Container(**vars(PICTURES) | {"codec": "dpx"}),
+    ".jp2": Container(**vars(PICTURES) | {"codec": "jpeg2000"}),
+    ".jxl": Container(**vars(PICTURES) | {"codec": "libjxl"}),
+    ".ppm": Container(**vars(PICTURES) | {"codec": "ppm", "alpha": False}),
+    ".tga": Container(**vars(PICTURES) | {"codec": "targa"}),
     ".jpg": Container(**vars(PICTURES) | {"codec": "mjpeg", "alpha": False}),
     ".jpeg": Container(**vars(PICTURES) | {"codec": "mjpeg", "alpha": False}),
 }
@@ -115,6 +131,7 @@ OTHER = Container()
 """Any other that ffmpeg knows."""
 WORTH_A_MENTION = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".ts", ".mxf")
 MANY_FILES = (".m3u8", ".m3u", ".mpd", ".ism", ".ffconcat")
+MANY_FILE_MUXERS = _set("hls dash segment stream_segment ssegment tee hds smoothstreaming webm_chunk")
 """Outputs that write more files than their name."""
 CODEC_FLAGS: dict[tuple[str, str], tuple[str, ...]] = {
     **{(ending, "libx265"): ("-tag:v", "hvc1") for ending in (".mp4", ".m4v", ".mov")},
@@ -198,7 +215,8 @@ ENCODERS: dict[str, Encoder] = {
     ".*_vaapi": Encoder(quality=("-qp", "{}"), range=(0, 52), preset="-compression_level", upload=True),
     "prores.*": Encoder(quality=("-qscale:v", "{}"), range=(0, 32), preset="", alpha=True),
     "(ffv1|png|apng|qtrle|tiff|utvideo|rawvideo)": LOSSLESS,
-    "(ffvhuff|huffyuv|bmp|dpx|exr|zmbv)": Encoder(quality=(), preset="", rgb=True),
+    "(ffvhuff|huffyuv|bmp|dpx|exr|zmbv|jpeg2000|ppm|targa)": Encoder(quality=(), preset="", rgb=True),
+    "libjxl": Encoder(quality=("-distance", "{}"), range=(0, 15), default=1, preset="", rgb=True, alpha=True),
     "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, filters=LOCAL_PALETTES),
     "libwebp.*": Encoder(quality=("-quality", "{}"), range=(0, 100), rgb=True, alpha=True),
     "wrapped_avframe": Encoder(quality=(), preset="", formats=r"gray(8|9|1\d)?(le)?|yuv4(20|22|44)p.*|yuv411p"),
@@ -253,6 +271,7 @@ def usual_codec(output: Path) -> str:
 
 def check_kind(output: Path, options: Sequence[str]) -> None:
     """Raise ArgumentError for an output that would write more files than its name."""
-    if output.suffix.lower() in MANY_FILES or any(name in options for name in ("hls", "dash", "segment", "tee")):
+    asked = {value for name, value in pairwise(options) if name == "-f"}
+    if output.suffix.lower() in MANY_FILES or asked & MANY_FILE_MUXERS:
         allowed = "a file of its own, such as .mp4 or .mkv; make a playlist of it with ffmpeg afterwards"
         raise ArgumentError("output", str(output), allowed)

@@ -18,9 +18,9 @@ import numpy as np
 import vapoursynth as vs
 
 from vs_slomo.errors import RenderError
+from vs_slomo.stops import Stops
 
 from .ffmpeg import BROKEN_FILE, ffmpeg, last_lines, reason
-from .stops import Stops
 
 log = logging.getLogger("vs_slomo")
 

@@ -13,7 +13,7 @@ from vs_slomo.errors import SourceError
 
 CONSEQUENCE = re.compile(
     "Task finished|Terminating thread|Nothing was written|Could not open encoder before|Conversion failed"
-    "|Last message repeated|Error (muxing|submitting|sending|while filtering)"
+    "|Could not write header|Last message repeated|Error (muxing|submitting|sending|while filtering)"
 )
 """Lines that follow from every failure and name no reason."""
 FULL = re.compile("No space left on device|Disk quota exceeded|File too large|Input/output error|Read-only file system")
@@ -48,10 +48,22 @@ def last_lines(text: str, count: int = 3) -> str:
     return "; ".join([line for line in lines if line][-count:])
 
 
+RATE = re.compile(r"Unsupported frame rate ([\d/]+)|MPEG-?1/2 does not support ([\d/]+) fps")
+"""What MXF and MPEG-2 say of a rate that they do not know."""
+
+
+def unusual(rate: object) -> str:
+    """Return what is said of a rate that a container does not know."""
+    usual = "24, 25, 30, 50, 60, 24000/1001, 30000/1001 or 60000/1001"
+    return f"{rate} frames a second do not go into this kind of file; usual rates do (--fps): {usual}"
+
+
 def reason(status: int, text: str) -> str:
     """Return why ffmpeg failed, by what it said or by its exit status."""
     if found := FULL.search(text):
         return found[0]
+    if found := RATE.search(text):
+        return unusual((found[1] or found[2]).removesuffix("/1"))
     if said := last_lines(text):
         return said
     if status < 0:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .contents import NO_PTS
 from .probe import Container
 
 log = logging.getLogger("vs_slomo")
 
 USELESS = 0.2
 """Where more of the frames than this share another one's time, the file has no times."""
+DELAY = 16
+"""Frames by which a decoder may be late, where the file has no times of presentation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,8 @@ def match(file: Container, count: int, stamps: Stamps | None, name: str) -> Matc
     evenly over the film's time, so that it keeps its length. Of frames with one time the last is shown.
     """
     kept, times, notes = list(range(count)), None, list[str]()
-    if stamps is not None and len(stamps.ticks) == count:
+    numbers_do = file.format in NO_PTS and count in (len(file.times), len(file.shown))  # what it tells is guessed too
+    if stamps is not None and len(stamps.ticks) == count and not numbers_do:
         found = _by_time(file, stamps)
         if found is not None:
             kept, times = found
@@ -74,20 +78,13 @@ def _by_time(file: Container, stamps: Stamps) -> tuple[list[int], NDArray[np.int
         places[time].append(number)
     scale = stamps.base / file.time_base
     ticks = [round(tick * scale) for tick in stamps.ticks]
-    found: list[int | None] = []
-    last = -1
-    for tick in ticks:
-        there = places.get(tick, [])
-        later = there[bisect_right(there, last) :]
-        # A hidden packet may have the time of the picture that it helps to make.
-        place = next((at for at in later if file.shown[at]), later[0] if later else None)
-        if place is not None:
-            last = place
-        found.append(place)
-    known = sum(place is not None for place in found)
+    step = max(1, int(np.median(np.diff(file.clock)))) if len(file.clock) > 1 else 1
+    early = [n * step for n in range(DELAY + 1)] if file.format in NO_PTS else [0]
+    found = max((_placed(file, places, [tick - less for tick in ticks]) for less in early), key=_known)
+    known = _known(found)
     if known < (0.9 if len(ticks) in (len(file.times), len(file.shown)) else 0.5) * len(ticks) or not known:
         return None
-    step = max(1, int(np.median(np.diff(file.clock)))) if len(file.clock) > 1 else 1
+    _fill(found, file)
     kept, times = list[int](), list[int]()
     for n, at_place in enumerate(found):
         if at_place is not None:
@@ -98,6 +95,39 @@ def _by_time(file: Container, stamps: Stamps) -> tuple[list[int], NDArray[np.int
             kept.append(n)  # a picture of no packet of its own: shown after the one before it
             times.append(times[-1] + step)
     return (kept, np.array(times, np.int64)) if times else None
+
+
+def _known(found: Sequence[int | None]) -> int:
+    return sum(place is not None for place in found)
+
+
+def _placed(file: Container, places: Mapping[int, list[int]], ticks: Sequence[int]) -> list[int | None]:
+    """Return at which of the file's places the frames of these times are."""
+    found: list[int | None] = []
+    last = -1
+    for tick in ticks:
+        there = places.get(tick, [])
+        later = there[bisect_right(there, last) :]
+        # A hidden packet may have the time of the picture that it helps to make.
+        place = next((at for at in later if file.shown[at]), later[0] if later else None)
+        if place is not None:
+            last = place
+        found.append(place)
+    return found
+
+
+def _fill(found: list[int | None], file: Container) -> None:
+    """Give frames without a time the places between their neighbours', where there are as many. Changes `found`."""
+    n = 0
+    while n < len(found):
+        end = next((m for m in range(n, len(found)) if found[m] is not None), len(found))
+        before = found[n - 1] if n else -1
+        behind = found[end] if end < len(found) else len(file.shown)
+        if before is not None and behind is not None and end > n:
+            free = [at for at in range(before + 1, behind) if file.shown[at]]
+            if len(free) == end - n:
+                found[n:end] = free
+        n = end + 1
 
 
 def _next_time(file: Container, found: Sequence[int | None], n: int) -> int:

@@ -22,13 +22,14 @@ def kept_tags(tags: Mapping[str, str], only: Sequence[str] = ()) -> dict[str, st
     """Return the tags that hold of the new file as well; only those of these names, if any."""
     named = {"title": tags["name"]} if "name" in tags and "title" not in tags else {}  # MP4's tracks
     found = named | {
-        key: value
+        key: value.partition(";")[0] if key.lower() == "creation_time" else value  # QuickTime may have two
         for key, value in tags.items()
         if key.lower() not in OWN
         and key != "name"
         and not GENERATED.fullmatch(key)
         and not (key.lower() == "handler_name" and HANDLERS.fullmatch(value))
         and not (key.lower() == "language" and value == "und")
+        and not (key.lower() == "software" and value.startswith("Lavf"))
     }
     return {key: value for key, value in found.items() if not only or key.lower() in only}
 

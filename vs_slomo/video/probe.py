@@ -39,7 +39,7 @@ CUT_OFF = re.compile("partial file|ended prematurely")
 class Container:
     """What a file holds.
 
-    video: the stream's index: the first one that is no cover picture.
+    video: the stream's index: the first one that is no cover picture. elsewhere: streams of other programs, and those.
     times: of the shown frames, ascending, in units of `time_base` seconds of the file's clock.
     shown: of all frames in their order, whether they are shown.
     sar: sample aspect ratio; None where it is not known.
@@ -72,6 +72,7 @@ class Container:
     damaged: bool = False
     format: str = ""
     input: Input | None = None
+    elsewhere: tuple[tuple[Stream, str], ...] = ()
 
     @property
     def readable(self) -> str:
@@ -181,4 +182,5 @@ def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures) -
         damaged=bool(read.errors) or read.corrupt,
         format=read.format,
         input=given,
+        elsewhere=read.elsewhere,
     )

@@ -56,7 +56,8 @@ def prevailing(times: NDArray[np.int64], base: Fraction, announced: float) -> Fr
     if mean is None or len(steps) < 3:
         return mean
     middle = float(np.median(steps))
-    alike = steps[np.abs(steps - middle) <= max(1.0, middle / 10)]
+    tick = 1.0 if middle >= 3 else 0.0  # a rounding, unless ticks are as long as frames
+    alike = steps[np.abs(steps - middle) <= max(tick, middle / 10)]
     rate = 1 / (float(alike.mean()) * float(base)) if len(alike) and alike.mean() > 0 else 0.0
     if not 0 < rate <= FASTEST:
         return mean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 from pathlib import Path
 
 import vapoursynth as vs
@@ -13,11 +14,14 @@ from .clock import Input
 from .contents import Contents, read_contents
 from .encoders import container_of
 from .feed import Alpha
+from .ffmpeg import unusual
+from .looks import look
 from .metadata import kept_tags
-from .tracks import Plan
+from .tracks import Plan, counted
 
 log = logging.getLogger("vs_slomo")
 
+SAME_RATE = 2e-4
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -30,18 +34,28 @@ def check_whole(part: Path, frames: int, output: Path, *, counted: bool) -> Cont
         raise RenderError(f"{output.name}: ffmpeg wrote nothing")
     if not container_of(output).countable:
         return None
+    made = Input(part.absolute(), str(part.absolute()))
     try:
-        found = read_contents(Input(part.absolute(), str(part.absolute())))
+        found = read_contents(made)
     except SourceError:  # PyAV is not there to look
         return None
     if found.failed or found.pictures is None:
         if counted:
             raise RenderError(f"{output.name}: the file that ffmpeg made cannot be read ({found.failed or 'no video'})")
         return None
+    if counted and not look(made, found.video, output.name).decoded:
+        raise RenderError(f"{output.name}: the picture cannot be read again: this kind of file does not take the codec")
     there = int(found.pictures.shown.sum())
     if there < (frames if counted else 1):
         raise RenderError(f"{output.name}: the file that ffmpeg made has {there} of {frames} frames; is the disk full?")
     return found
+
+
+def check_rate(part: Path, fps: Fraction, output: Path) -> None:
+    """Raise RenderError where a rehearsal shows that a container has turned a rate into the nearest it knows (MXF)."""
+    found = read_contents(Input(part.absolute(), str(part.absolute())))
+    if found.announced and abs(found.announced / fps - 1) > SAME_RATE:
+        raise RenderError(f"{output.name}: {unusual(fps)}")
 
 
 def report(
@@ -60,9 +74,9 @@ def report(
         return
     kept = [track.does for track in plan.kept]
     kept += [f"attachment {stream.attached[0] or stream.index}" for stream in plan.attached]
-    kept += ["cover picture"] * bool(plan.covers)
+    kept += [counted(len(plan.covers), "cover picture")] * bool(plan.covers)
     if found is not None:
-        kept += [f"{len(found.chapters)} chapters"] * bool(found.chapters)
+        kept += [counted(len(found.chapters), "chapter")] * bool(found.chapters)
         _compare(plan, found)
     log.info("  kept: the picture%s", "".join(f"; {name}" for name in kept))
     if plan.lead:
@@ -74,15 +88,16 @@ def report(
 def _compare(plan: Plan, found: Contents) -> None:
     """Note the tags and tracks that the container did not take after all."""
     if "tags" in plan.tracks.kinds:
-        there = {key.lower() for key in found.tags}
-        gone = [key for key in kept_tags(plan.tracks.file.tags) if key.lower() not in there]
+        held = {key.lower() for key in found.tags}
+        gone = [key for key in kept_tags(plan.tracks.file.tags) if key.lower() not in held]
         if gone:
             plan.left.append(f"tags that {plan.ending} does not hold: {', '.join(gone)[:200]}")
-    for kind in ("audio", "subtitle"):
-        have = sum(stream.kind == kind for stream in found.streams)
-        want = sum(track.stream.kind == kind for track in plan.kept)
-        if have < want:
-            log.warning("%s: %d of %d %s tracks are in the file", plan.ending, have, want, kind)
+    wanted = [track.stream.kind for track in plan.kept] + ["cover"] * len(plan.covers)
+    there = ["cover" if stream.cover else stream.kind for stream in found.streams]
+    for kind in ("audio", "subtitle", "cover"):
+        if there.count(kind) < wanted.count(kind):
+            said = "%s: %d of %d %s tracks can be read again"
+            log.warning(said, plan.ending, there.count(kind), wanted.count(kind), kind)
 
 
 def _size(path: Path) -> str:

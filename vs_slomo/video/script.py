@@ -174,6 +174,9 @@ def refused(file: Container) -> Container:
         )
     if looks.dolby_vision is not None:
         log.warning("%s: Dolby Vision metadata (profile %d) is not passed on", name, looks.dolby_vision)
+    film = next((s for s in file.streams if s.index == file.video), None)
+    if film and film.tags.get("alpha_mode") == "1" and not looks.alpha:  # a stream of its own in VP8 and VP9
+        log.warning("%s: transparency is left out: no source filter decodes that of %s", name, film.codec)
     if looks.hdr10_plus:
         log.warning("%s: HDR10+ metadata is not passed on", name)
     if looks.spherical:

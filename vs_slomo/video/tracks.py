@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,10 +64,20 @@ class Plan:
     covers: list[Stream] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
+    @property
+    def film(self) -> Stream:
+        """The stream of the picture."""
+        return next(s for s in self.tracks.file.streams if s.index == self.tracks.file.video)
+
     def leave(self, what: str, why: str) -> None:
         """Leave something out, and say so."""
         self.left.append(f"{what}: {why}")
         log.warning("left out: %s: %s", what, why)
+
+
+def counted(count: int, what: str) -> str:
+    """Return "1 chapter" or "2 chapters"."""
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def make_plan(tracks: Tracks, output: Path, fps: Fraction) -> Plan:
@@ -75,6 +85,8 @@ def make_plan(tracks: Tracks, output: Path, fps: Fraction) -> Plan:
     file, target = tracks.file, container_of(output)
     sounds = chosen_sound(tracks) if target.sound else ()
     part, lead = _part(tracks, fps, heard=bool(sounds))
+    if not target.late:
+        part = replace(part, begins=file.sound_begins)
     plan = Plan(tracks, target, output.suffix.lower(), part, lead)
     if not target.sound and chosen_sound(tracks):
         for stream in chosen_sound(tracks):
@@ -88,22 +100,24 @@ def make_plan(tracks: Tracks, output: Path, fps: Fraction) -> Plan:
         if target.attachments:
             plan.attached = list(found)
         else:
-            plan.leave(f"{len(found)} attachment{'s' * (len(found) > 1)}", f"{plan.ending} holds none, .mkv does")
+            plan.leave(counted(len(found), "attachment"), f"{plan.ending} holds none, .mkv does")
     covers = [s for s in file.of_kind("video") if s.cover]
     if "cover" in tracks.kinds and covers:
         if target.cover:
             plan.covers = covers
         else:
-            plan.leave("the cover picture", f"{plan.ending} holds none, .mkv and .mp4 do")
+            plan.leave(counted(len(covers), "cover picture"), f"{plan.ending} holds none, .mkv and .mp4 do")
     for stream in file.of_kind("video"):
         if not stream.cover and stream.index != file.video:
             plan.leave(stream.name, "only the first video track is rendered")
+    for stream, program in file.elsewhere:
+        plan.leave(stream.name, f"it belongs to another program ({program})")
     for stream in file.of_kind("data"):
         if file.chapter_list and stream.codec in ("unknown", "bin_data"):
             continue  # MP4's chapters are a track as well
         plan.left.append(f"{stream.name}: data tracks are not passed on")
     if "chapters" in tracks.kinds and file.chapter_list and not target.chapters:
-        plan.leave(f"{len(file.chapter_list)} chapters", f"{plan.ending} holds none")
+        plan.leave(counted(len(file.chapter_list), "chapter"), f"{plan.ending} holds none")
     return plan
 
 
@@ -192,9 +206,8 @@ def write_inputs(plan: Plan, folder: Path, check: Callable[[], None] = lambda: N
             for stream in plan.attached:
                 (folder / f"attached{stream.index}").write_bytes(source.streams[stream.index].data)  # type: ignore[attr-defined]
             _write_covers(plan, source, folder)
-    film = next(s for s in file.streams if s.index == file.video)
     keeps = "tags" in tracks.kinds
-    streams = [film, *(track.stream for track in plan.kept)]
+    streams = [plan.film, *(track.stream for track in plan.kept)]
     chapters = file.chapter_list if "chapters" in tracks.kinds and plan.target.chapters else ()
     write_metadata(
         folder / "metadata.txt",
@@ -239,6 +252,7 @@ def input_arguments(plan: Plan, folder: Path, *, seconds: float | None = None) -
 def output_arguments(plan: Plan, folder: Path, lasts: Fraction) -> list[str]:
     """Return ffmpeg's options for what goes with a picture of so many seconds."""
     maps = ["-map_metadata", "1", "-map_chapters", "1", "-map_metadata:s:0", "1:s:0"]
+    maps += ["-disposition:0", _dispositions(plan.film)]
     for place, track in enumerate(plan.kept):
         out = place + 1
         maps += ["-map", f"2:{place}", f"-map_metadata:s:{out}", f"1:s:{out}", f"-c:{out}", track.codec]
@@ -281,6 +295,8 @@ def _sound_arguments(plan: Plan, track: Track, out: int, lasts: Fraction) -> lis
         steps += ["apad=pad_dur=1", _slower(stretch), f"atrim=end={float(lasts):.6f}"]
     elif not plan.part.whole:
         steps += [f"atrim=end={float(lasts):.6f}"]
+    if plan.target.even:
+        steps += [f"aresample={plan.target.even}", "apad", f"atrim=end={float(lasts):.6f}"]
     if track.codec == "libopus":
         steps += [LAYOUTS]
     rate = [] if track.codec.startswith("pcm") else [f"-b:{out}", "192k"]

@@ -9,8 +9,10 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.video.script import Graph, absolute
-from vs_slomo.video.stops import Stops
+from vs_slomo.stops import SIGNALS, Stops
 from vs_slomo.video.vpy import is_script
 
 from .cut import Segment
@@ -149,7 +151,7 @@ class Workers:
             options |= {"address": self.address}
         try:
             try:
-                with _silent():
+                with _silent(), _own_signals():
                     engine.init(**options)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 allowed = f"the address of a Ray cluster that runs ({str(error).splitlines()[0]})"
@@ -233,6 +235,18 @@ def _silent() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the handlers of signals: Ray sets one that ends the process at once."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS} if main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def cores() -> int:

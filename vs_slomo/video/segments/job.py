@@ -16,7 +16,7 @@ import vapoursynth as vs
 
 from vs_slomo.errors import RenderError
 from vs_slomo.video.feed import Progress, in_order, piped
-from vs_slomo.video.stops import Stopped, Stops
+from vs_slomo.stops import Stopped, Stops
 
 from .cut import Join, Segment, cut, joining
 from .folder import Folder, Part, opened

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import vapoursynth as vs
 
 from vs_slomo.video.feed import Progress, feed
-from vs_slomo.video.stops import Stops
+from vs_slomo.stops import Stops
 
 from .cut import Join, Segment
 from .folder import Part

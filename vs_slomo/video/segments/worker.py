@@ -171,7 +171,7 @@ def work(recipe: Recipe, segment: Segment, name: str, get: Callable[[Any], Any])
     Where this machine sees the driver's folder, the part is written there under that name, and no content follows. An
     error of ours is {"error": ...}: another try would not help.
     """
-    from vs_slomo.video.stops import Stops
+    from vs_slomo.stops import Stops
 
     stopped = Stops()
     try:

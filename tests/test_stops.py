@@ -11,7 +11,7 @@ import media
 import pytest
 from conftest import environment
 
-from vs_slomo.video.stops import stops
+from vs_slomo.stops import stops
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 

@@ -1,0 +1,234 @@
+"""Relatives of the kinds in test_video_kinds.py: the same in other containers, other codecs, another order."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from fractions import Fraction
+
+import av
+import media
+import numpy as np
+import pytest
+import rare_media
+from sync_media import flashes, flashing
+
+from vs_slomo.errors import ArgumentError, FormatError, RenderError, SourceError
+from vs_slomo.video.match import Stamps, match
+from vs_slomo.video.metadata import kept_tags
+from vs_slomo.video.probe import probe
+from vs_slomo.video.programs import read_programs
+from vs_slomo.video.rates import prevailing
+from vs_slomo.video.render import Tracks, encode, graph, render
+from vs_slomo.video.source import source
+
+SINE = ("-f", "lavfi", "-i", "sine=duration=0.4")
+PAIR = ("-map", "0:v", "-map", "1:a")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("VS_SLOMO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def again(path, output, **options):
+    """Encode a file's picture as it is, with all its tracks, and return what the new file says of itself."""
+    return probe(encode(source(path), output, tracks=Tracks(file=probe(path)), **options))
+
+
+# --- AVI, which has no times ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_pictures_of_avi_that_are_decoded_late(tmp_path, codec):
+    """With B-frames, the first picture comes with the second packet: none is lost, and none comes late."""
+    path = media.picture(tmp_path / "a.avi", "-c:v", codec, "-bf", 2, rate=25, seconds=1)
+    file = probe(path)
+    assert (len(file.times), file.rate, file.first) == (25, 25, 0)
+    assert source(path).num_frames == 25
+
+
+def test_damaged_avi_is_matched_although_its_decoder_is_late(tmp_path):
+    file = probe(media.picture(tmp_path / "a.avi", rate=25, seconds=1))
+    stamps = [-(1 << 63), *(n + 1 for n in range(1, 25) if n != 7)]
+    found = match(file, len(stamps), Stamps(stamps, Fraction(1, 25)), "x")
+    assert found.file.times.tolist() == [n for n in range(25) if n != 7]
+
+
+def test_a_stream_of_avi_that_begins_late(tmp_path):
+    path = media.picture(tmp_path / "a.avi", *PAIR, "-c:a", "mp2", rate=25, seconds=0.4, before=SINE)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.find(b"vids") + 28, 10)  # dwStart, in frames
+    path.write_bytes(data)
+    assert (probe(path).start, probe(path).rate) == (Fraction(10, 25), 25)
+
+
+def test_a_picture_of_avi_that_begins_late_has_a_gap_behind_it(tmp_path, shifting_model):
+    path = flashing(tmp_path / "a.avi", late=0.48)
+    file = probe(path)
+    assert (file.variable, file.rate) == (False, 25)
+    assert float(file.start) == pytest.approx(0.5, abs=0.05)
+    made = render(path, tmp_path / "x.mkv", multi=2, crf=10, model=shifting_model)
+    assert np.abs(np.array(flashes(made)) - flashes(path)).max() < 0.04
+
+
+def test_avi_without_what_players_skip(tmp_path):
+    """AAC has 1024 samples before the sound, MP3 1105: MP4 tells players to skip them, AVI cannot."""
+    for codec in ("aac", "libmp3lame"):
+        path = media.picture(tmp_path / "a.mp4", *PAIR, "-c:a", codec, seconds=0.4, before=SINE)
+        assert again(path, tmp_path / "x.avi").of_kind("audio")
+        with av.open(tmp_path / "x.avi") as file:
+            first = next(frame for frame in file.decode(audio=0)).to_ndarray()
+        assert np.abs(first[0, 200:]).max() > 0.01, codec
+        (tmp_path / "x.avi").unlink()
+
+
+def test_sound_of_six_channels_in_avi(tmp_path):
+    path = media.picture(tmp_path / "a.mkv", *PAIR, "-c:a", "flac", "-ac", 6, seconds=0.4, before=SINE)
+    again(path, tmp_path / "x.avi")
+    with av.open(tmp_path / "x.avi") as file:
+        assert len(file.streams.audio[0].codec_context.layout.channels) == 6
+
+
+def test_a_tick_that_is_a_frame_is_no_rounding():
+    times = np.delete(np.arange(60), [1, 30])
+    assert prevailing(times, Fraction(1, 25), 25.0) == 25
+
+
+# --- tracks and tags --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def covered(tmp_path):
+    """A film with two cover pictures, which come first."""
+    names = []
+    for ending in ("jpg", "png"):
+        media.run("-f", "lavfi", "-i", "testsrc2=s=64x48", "-frames:v", 1, name := tmp_path / f"c.{ending}")
+        names += ["-i", name]
+    film = media.picture(tmp_path / "film.mkv", seconds=0.3)
+    attached = ("-disposition:v:0", "attached_pic", "-disposition:v:1", "attached_pic")
+    media.run(*names, "-i", film, "-map", 0, "-map", 1, "-map", 2, "-c", "copy", *attached, path := tmp_path / "c.mp4")
+    return path
+
+
+@pytest.mark.parametrize(("name", "count"), [("x.mkv", 2), ("x.mp4", 2), ("x.mov", 0), ("x.webm", 0)])
+def test_several_cover_pictures(tmp_path, covered, name, count, caplog):
+    with caplog.at_level(logging.INFO):
+        made = again(covered, tmp_path / name)
+    assert sum(s.cover for s in made.of_kind("video")) == count
+    said = "kept: the picture; 2 cover pictures" if count else f"left out: 2 cover pictures: .{name[2:]} holds none"
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize(("name", "codec"), [("x.ts", "aac"), ("x.m2ts", "truehd"), ("x.mkv", "truehd")])
+def test_truehd_goes_where_it_can_be_read_again(tmp_path, name, codec):
+    sound = ("-c:a", "truehd", "-strict", -2, "-ar", 48000)
+    path = media.picture(tmp_path / "a.mkv", *PAIR, *sound, seconds=0.4, before=SINE)
+    assert again(path, tmp_path / name).of_kind("audio")[0].codec == codec
+
+
+def test_creation_time_that_a_file_has_twice():
+    tags = {"creation_time": "2021-05-06T07:08:09.000000Z;2021-05-06T07:08:09Z", "software": "Lavf60", "artist": "x"}
+    assert kept_tags(tags) == {"creation_time": "2021-05-06T07:08:09.000000Z", "artist": "x"}
+
+
+def test_the_picture_keeps_its_disposition(tmp_path):
+    for disposition, bits in (("default+original", 5), ("0", 0)):
+        path = media.picture(tmp_path / "a.mkv", "-disposition:v", disposition, seconds=0.3)
+        assert again(path, tmp_path / "x.mkv").streams[0].disposition == bits
+        (tmp_path / "x.mkv").unlink()
+
+
+def test_transparency_that_no_filter_decodes_is_said(tmp_path, shifting_model, caplog):
+    half = ("-vf", "format=rgba,colorchannelmixer=aa=0.5,format=yuva420p", "-c:v", "libvpx-vp9")
+    media.run("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2:r=10", *half, path := tmp_path / "a.webm")
+    with caplog.at_level(logging.WARNING):
+        graph(path, model=shifting_model)
+    assert "transparency is left out: no source filter decodes that of vp9" in caplog.text
+
+
+# --- programs, fields, Dolby Vision, MXF ------------------------------------------------------------------------------
+
+
+def test_a_film_of_several_programs_has_its_own_sound(tmp_path, caplog):
+    """As they come from a satellite; here the first track belongs to the second program."""
+    lavfi = [x for source in ("testsrc2=s=96x64:r=25:d=0.6", "sine=d=0.6", "sine=f=900:d=0.6") for x in ("-i", source)]
+    inputs = [x for source, name in zip(lavfi[::2], lavfi[1::2], strict=True) for x in ("-f", "lavfi", source, name)]
+    maps = [x for n in (2, 0, 1, 0) for x in ("-map", n)]
+    programs = ("-program", "program_num=1:title=One:st=1:st=2", "-program", "program_num=2:title=Two:st=0:st=3")
+    path = tmp_path / "a.ts"
+    media.run(*inputs, *maps, "-c:v", "mpeg2video", "-c:a", "mp2", *programs, path)
+    file = probe(path)
+    assert [s.kind for s in file.streams] == ["video", "audio"]
+    with caplog.at_level(logging.WARNING):
+        made = again(path, tmp_path / "x.mkv")
+    assert len(made.of_kind("audio")) == 1
+    for kind in ("audio", "video"):
+        assert any(f"left out: {kind}" in line and "another program (2, Two)" in line for line in caplog.messages)
+
+
+def test_tracks_of_no_program_or_of_two():
+    lines = [
+        *("  Program 1 ", "    Metadata:", "      service_name    : One"),
+        *("  Stream #0:0[0x100]: Video: h264", "  Stream #0:1[0x101]: Audio: aac"),
+        *("  Program 2 ", "  Stream #0:1[0x101]: Audio: aac", "  Stream #0:2[0x102]: Audio: mp2", "  No Program"),
+        "  Stream #0:3[0x103]: Data: bin",
+    ]
+    assert read_programs(lines, 0) == {2: "2"}
+    assert read_programs(lines, 2) == {0: "1, One"}
+    assert read_programs(lines, 3) == {}
+    assert read_programs(["  Stream #0:0: Video: h264"], 0) == {}
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mov", "ts", "mpg"])
+def test_a_picture_for_each_field(tmp_path, ending, shifting_model):
+    path = rare_media.field_pictures(tmp_path / f"a.{ending}")
+    with pytest.raises(FormatError, match="flagged interlaced"):
+        graph(path, model=shifting_model)
+    made = graph(path, progressive=True, multi=2, model=shifting_model)
+    assert (made.clip.num_frames, made.clip.fps, made.file.variable) == (20, 50, False)
+    times = made.file.times * float(made.file.time_base)
+    assert np.diff(times) == pytest.approx(0.04, abs=0.0011)
+
+
+@pytest.mark.parametrize("ending", ["mpg", "ts", "mkv"])
+def test_flags_of_repeated_fields_change_no_rate(tmp_path, ending, shifting_model):
+    path = rare_media.telecine(tmp_path / f"a.{ending}")
+    made = graph(path, multi=2, model=shifting_model).clip
+    assert (made.num_frames, made.fps) == (48, Fraction(48000, 1001))
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_dolby_vision_of_real_files(tmp_path, ending, shifting_model, caplog):
+    path = rare_media.dolby_vision(tmp_path, 5, ending)
+    with pytest.raises(SourceError, match="Dolby Vision profile 5"):
+        render(path, tmp_path / "x.mkv", model=shifting_model)
+    path = rare_media.dolby_vision(tmp_path, 8, ending)
+    with caplog.at_level(logging.WARNING):
+        graph(path, model=shifting_model)
+    assert "Dolby Vision metadata (profile 8) is not passed on" in caplog.text
+
+
+def test_mxf_has_its_rates_and_as_much_sound_as_picture(tmp_path):
+    """Its muxer leaves out frames behind the sound's end, and makes 48 of 48000/1001."""
+    path = media.picture(tmp_path / "a.mkv", *PAIR, "-c:a", "flac", rate=25, seconds=1, before=SINE)
+    assert len(again(path, tmp_path / "x.mxf").times) == 25
+    for rate in ("10", "48000/1001"):
+        path = media.picture(tmp_path / "b.mkv", rate=rate, seconds=1)
+        with pytest.raises(RenderError, match=f"{rate} frames a second do not go into this kind of file; usual rates"):
+            encode(source(path), tmp_path / "y.mxf")
+    assert not (tmp_path / "y.mxf").exists()
+
+
+def test_a_film_that_cannot_be_read_again_is_no_film(tmp_path):
+    path = media.picture(tmp_path / "a.mkv", seconds=0.4)
+    with pytest.raises(RenderError, match="does not take the codec"):
+        encode(source(path), tmp_path / "x.rm")
+    assert not (tmp_path / "x.rm").exists()
+
+
+@pytest.mark.parametrize("muxer", ["stream_segment", "smoothstreaming", "hds"])
+def test_muxers_that_write_many_files(tmp_path, muxer):
+    path = media.picture(tmp_path / "a.mkv", seconds=0.4)
+    with pytest.raises(ArgumentError, match="a file of its own"):
+        encode(source(path), tmp_path / "x.mkv", options=["-f", muxer])

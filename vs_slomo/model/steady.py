@@ -1,0 +1,57 @@
+"""Functions that give the same bits with any number of threads.
+
+PyTorch cuts a tensor into a part for each thread, and computes the last few numbers of a part in another way than the
+rest. For exp, log, powers and bilinear enlarging, both ways differ in the last bit. Numpy and OpenCV have no such ends.
+On this path they also take less time. Tensors with gradients, and other devices, keep PyTorch's functions.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(-x)), of any shape."""
+    if not _plain(x):
+        return torch.sigmoid(x)
+    with np.errstate(over="ignore"):  # exp is infinite there, and the result 0
+        y = np.negative(x.numpy())
+        np.exp(y, out=y)
+    y += 1
+    return torch.from_numpy(np.reciprocal(y, out=y))
+
+
+def exp(x: Tensor) -> Tensor:
+    """Return e to the power of x."""
+    return torch.from_numpy(np.exp(x.numpy())) if _plain(x) else torch.exp(x)
+
+
+def log(x: Tensor) -> Tensor:
+    """Return the natural logarithm of x, above 0."""
+    return torch.from_numpy(np.log(x.numpy())) if _plain(x) else torch.log(x)
+
+
+def power(x: Tensor, exponent: float) -> Tensor:
+    """Return x, 0 and more, to the power of a number."""
+    return torch.from_numpy(np.power(x.numpy(), exponent)) if _plain(x) else x**exponent
+
+
+def enlarged(x: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
+    """Return (B, C, H, W), bilinearly enlarged by these ratios, pixel areas aligned."""
+    if not _plain(x) or x.dtype != torch.float32:
+        return F.interpolate(x, scale_factor=(ratio_y, ratio_x), mode="bilinear", align_corners=False)
+    size = round(x.shape[-2] * ratio_y), round(x.shape[-1] * ratio_x)
+    out = torch.empty(*x.shape[:2], *size)
+    for plane, target in zip(x.contiguous().flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), strict=True):
+        cv2.resize(plane, size[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether numpy can have the tensor."""
+    kinds = (torch.float32, torch.float64)
+    return x.device.type == "cpu" and x.dtype in kinds and not (x.requires_grad and torch.is_grad_enabled())
