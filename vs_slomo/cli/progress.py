@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from vs_slomo.stops import Stops, stops
 
@@ -55,7 +55,7 @@ class Bar:
         if done == total:  # what is said of the result stands below it
             self.progress.stop()
 
-    def __exit__(self, *error: Any) -> bool:
+    def __exit__(self, *error: object) -> bool:
         if self.progress is not None:
             self.progress.stop()
         return self.held.__exit__(*error)

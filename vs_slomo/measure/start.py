@@ -21,9 +21,9 @@ import vapoursynth as vs
 from vs_slomo.engine.engine import shared_engine
 from vs_slomo.engine.settings import Settings
 from vs_slomo.errors import SlomoError
-from vs_slomo.stops import stops
 from vs_slomo.filters.options import check_options
 from vs_slomo.filters.slomo import slomo
+from vs_slomo.stops import stops
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,32 +1,25 @@
-"""Workers by Ray: on this machine, or on a cluster that runs. A segment is a task with the resources that it needs.
-
-This module is read where Ray is installed only; `render` looks for it before anything starts.
-"""
+"""Workers by Ray: on this machine, or on a cluster that runs. A segment is a task with the resources that it needs."""
 
 from __future__ import annotations
 
 import logging
 import os
 import secrets
-import shutil
-import signal
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vs_slomo.errors import ArgumentError, RenderError
+from vs_slomo.stops import Stops
 from vs_slomo.video.script import Graph, absolute
-from vs_slomo.stops import SIGNALS, Stops
 from vs_slomo.video.vpy import is_script
 
 from .cut import Segment
+from .engine import connected, ray
 from .folder import Part
 from .ship import Shipped
 from .worker import Recipe, check, work
@@ -46,37 +39,6 @@ LOOKS = 5.0
 """Seconds from one look at the cluster's machines to the next."""
 INDEX_BYTES = 256 << 20
 """For the source filter's indexes that are sent."""
-STORE_BYTES = 256 << 20
-"""For Ray's store of objects on this machine: parts are not kept in it."""
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-}
-"""What keeps Ray from reporting home and from talking in the terminal."""
-
-
-def ray(*, local: bool = False) -> Any:
-    """Return Ray. Raises ArgumentError where it is not installed.
-
-    local: it is to be started on this machine: others on it, and others on the network, lack its token.
-    """
-    if "ray" not in sys.modules:  # it reads the environment when it is loaded
-        own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if local else {}
-        os.environ.update({name: value for name, value in (QUIET | own).items() if name not in os.environ})
-    try:
-        import ray as found
-    except ImportError:
-        allowed = "None (no --workers or --cluster), or install Ray: pip install 'vs-slomo[cluster]'"
-        raise ArgumentError("workers", "Ray is not installed", allowed) from None
-    # It prints on standard output that a worker has died, which no option of it prevents.
-    found._private.worker.print_to_stdstream = _note  # noqa: SLF001
-    return found
-
-
-def _note(told: Mapping[str, Any], **_: Any) -> None:
-    log.debug("ray: %s", " ".join(map(str, told.get("lines", ()))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +89,8 @@ class Workers:
         """Make these parts, and note each in the job's folder. Raises RenderError, and keeps what is whole."""
         if not missing:
             return
-        with self._connected():
+        gpus = self.count * self.needs.gpus
+        with connected(self.address, self.count * self.needs.cpus, gpus):
             token = self._token(job)
             try:
                 recipe = self._recipe(job, token)
@@ -135,32 +98,6 @@ class Workers:
                 _Loop(self, job, recipe, tally, stopped).run(missing)
             finally:
                 (job.folder.path / token[0]).unlink(missing_ok=True)
-
-    @contextmanager
-    def _connected(self) -> Iterator[None]:
-        engine = ray()
-        folder = None
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
-        if self.address is None:
-            folder = tempfile.mkdtemp(prefix="slomo-ray-")  # short: a socket's name has at most 107 bytes
-            gpus = self.count if self.needs.gpus else 0
-            options |= {"address": "local", "num_cpus": self.count * self.needs.cpus, "num_gpus": gpus}
-            options |= {"include_dashboard": False, "_temp_dir": folder, "_node_ip_address": "127.0.0.1"}
-            options |= {"object_store_memory": STORE_BYTES}
-        else:
-            options |= {"address": self.address}
-        try:
-            try:
-                with _silent(), _own_signals():
-                    engine.init(**options)
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                allowed = f"the address of a Ray cluster that runs ({str(error).splitlines()[0]})"
-                raise ArgumentError("cluster", self.address, allowed) from error
-            yield
-        finally:
-            engine.shutdown()
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def _token(self, job: Job) -> tuple[str, str]:
         """Leave a file in the folder of parts, by which a worker knows that it sees that folder."""
@@ -221,32 +158,6 @@ class Workers:
         found = [path for path in indexes_dir().iterdir() if stem in path.name and path.is_file()]
         found = [path for path in found if path.stat().st_size <= INDEX_BYTES]
         return replace(recipe, files=files, indexes={path.name: engine.put(path.read_bytes()) for path in found})
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep back what Ray's own libraries write to the terminal while they start."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with tempfile.TemporaryFile() as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep the handlers of signals: Ray sets one that ends the process at once."""
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in SIGNALS} if main else {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def cores() -> int:

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import vapoursynth as vs
 
 from vs_slomo.errors import RenderError
-from vs_slomo.video.feed import Progress, in_order, piped
 from vs_slomo.stops import Stopped, Stops
+from vs_slomo.video.feed import Progress, in_order, piped
 
 from .cut import Join, Segment, cut, joining
 from .folder import Folder, Part, opened

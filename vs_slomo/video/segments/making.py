@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import vapoursynth as vs
 
-from vs_slomo.video.feed import Progress, feed
 from vs_slomo.stops import Stops
+from vs_slomo.video.feed import Progress, feed
 
 from .cut import Join, Segment
 from .folder import Part
