@@ -241,6 +241,8 @@ def _run(
 
     job: makes the picture in parts; they are joined into `part` with what goes along.
     """
+    if job is not None:
+        job.folder.note_joined(part.name)  # a run that is killed leaves it
     blank = picture.clip.std.BlankClip(length=1)
     end = [*picture.behind, *picture.container, *options, str(part.absolute())]
     feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)

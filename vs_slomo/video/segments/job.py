@@ -127,7 +127,6 @@ class Job:
 
     def join(self, part: Path, lead: Fraction, arguments: Sequence[str], stopped: Stops) -> bool:
         """Join the parts into a file, with what ffmpeg is told of the other tracks; return whether it took all."""
-        self.folder.note_joined(part.name)
         size = sum(found.size for found in self.folder.parts.values())
         _check_room(part.parent, size, f"{self.output.name} takes", self.folder.path)
         fps = self.picture.clip.fps
