@@ -233,8 +233,8 @@ def stopped(monkeypatch):
     """Encode a clip that breaks at a frame; return the parts that are whole by then."""
 
     def run(clip, output, at, **options):
-        def broken(given, stopped):
-            for n, frame in enumerate(in_order(given, stopped)):
+        def broken(given, stopped, ahead):
+            for n, frame in enumerate(in_order(given, stopped, ahead)):
                 if n == at:
                     raise BrokenError
                 yield frame

@@ -11,7 +11,8 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from .encoders import (
     quality,
     usual_codec,
 )
-from .feed import Alpha, Progress, feed, is_opaque
+from .feed import Alpha, Progress, feed, in_order, is_opaque
 from .ffmpeg import run
 from .pixels import (
     Pixels,
@@ -103,7 +104,7 @@ class Picture:
     """A clip as it is encoded. before, behind: ffmpeg's arguments before the input of frames, and before the output.
 
     encoder: its name for ffmpeg. container: arguments for the output's container. growth, conversion: what became of
-    the clip that was given.
+    the clip that was given. ahead: how many frames are asked for at once, at least.
     """
 
     clip: vs.VideoNode
@@ -115,6 +116,7 @@ class Picture:
     container: list[str]
     growth: tuple[int, int]
     conversion: dict[str, Any]
+    ahead: int = 0
 
     def input(self, lead: Fraction = Fraction(0)) -> list[str]:
         """Return ffmpeg's arguments for the frames, which begin `lead` seconds late."""
@@ -135,6 +137,7 @@ def encode(
     overwrite: bool = False,
     progress: Progress | None = None,
     segments: Segments | None = None,
+    ahead: int = 0,
 ) -> Path:
     """Encode a clip with ffmpeg, and return the file's path.
 
@@ -150,7 +153,7 @@ def encode(
     crf: the quality, by the option that the encoder knows; preset: its speed. None is a crf of 18 with x264 and x265,
         and else the encoder's default.
     options: further output options for ffmpeg. tracks: what goes with the picture. segments: how it is cut; None makes
-        it in one piece.
+        it in one piece. ahead: how many frames the host is asked for at once, at least.
 
     Raises ArgumentError and RenderError. The file is written under a name of its own and renamed when it is whole.
     """
@@ -163,6 +166,7 @@ def encode(
     if highest and clip.fps > highest:
         log.warning("%s: most players show at most %d frames a second of this kind", output.name, highest)
     picture = prepare(clip, output, codec=codec or usual_codec(output), crf=crf, preset=preset, options=options)
+    picture = replace(picture, ahead=ahead)
     sequence = is_sequence(output)
     opened = outputs.new_sequence if sequence else outputs.new_file
     found = None
@@ -252,7 +256,8 @@ def _run(
     def last(lead: Fraction, more: Sequence[str]) -> bool:
         if job is None:
             given = [*picture.input(lead), *more]
-            return feed([*given, *end], picture.clip, stopped, picture.alpha, progress)
+            with closing(in_order(picture.clip, stopped, picture.ahead)) as frames:
+                return feed([*given, *end], picture.clip, stopped, picture.alpha, progress, frames)
         job.make(stopped, progress)
         return job.join(part, lead, [*more, *picture.container, *options], stopped)
 

@@ -75,13 +75,13 @@ def is_opaque(alpha: vs.VideoFrame) -> bool:
     return bool(np.asarray(alpha[0]).min() >= highest)
 
 
-def in_order(clip: vs.VideoNode, stopped: Stops) -> Generator[vs.VideoFrame]:
-    """Return a clip's frames one after the other, with as many under way as the host has threads."""
+def in_order(clip: vs.VideoNode, stopped: Stops, ahead: int = 0) -> Generator[vs.VideoFrame]:
+    """Return a clip's frames one after the other, with as many under way as the host has threads, or `ahead`."""
     waiting: deque[Future[vs.VideoFrame]] = deque()
     asked = 0
     try:
         for _ in range(clip.num_frames):
-            while asked < clip.num_frames and len(waiting) <= vs.core.num_threads:
+            while asked < clip.num_frames and len(waiting) <= max(vs.core.num_threads, ahead):
                 waiting.append(clip.get_frame_async(asked))
                 asked += 1
             while True:

@@ -148,6 +148,7 @@ def render(
         overwrite=overwrite,
         progress=progress,
         segments=segments,
+        ahead=made.ahead,
     )
 
 

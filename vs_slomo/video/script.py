@@ -15,6 +15,8 @@ from typing import Any
 import vapoursynth as vs
 
 from vs_slomo.errors import ArgumentError, FormatError, SourceError
+from vs_slomo.filters.options import check_options
+from vs_slomo.filters.record import MOVING
 from vs_slomo.filters.retime import retime
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.timing.curves import sampler
@@ -34,7 +36,7 @@ class Graph:
     """A clip made from a file, and the script that makes the same.
 
     before: the source, as it goes into the interpolation. file: None where the clip is a script's, and no file goes
-    along. start, duration, stretch: see `tracks.Tracks`.
+    along. start, duration, stretch: see `tracks.Tracks`. ahead: for how many frames the host is to be asked at once.
     """
 
     clip: vs.VideoNode
@@ -44,6 +46,7 @@ class Graph:
     start: Fraction
     duration: Fraction | None
     stretch: Fraction
+    ahead: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +130,16 @@ def graph(
         start=int(file.times[min(first, len(file.times) - 1)]) * file.time_base,
         duration=None if whole else codes.duration,
         stretch=stretch,
+        ahead=requests(before, clip, given),
     )
+
+
+def requests(before: vs.VideoNode, after: vs.VideoNode, given: Mapping[str, Any]) -> int:
+    """Return for how many frames of an interpolated clip the host is to be asked at once."""
+    options = check_options(
+        (before.width, before.height), **{name: value for name, value in given.items() if name in MOVING}
+    )
+    return options.spread.requests(after.num_frames / before.num_frames)
 
 
 def _opened(

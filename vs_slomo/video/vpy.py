@@ -19,7 +19,7 @@ from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
 
 from .probe import Container, probe
-from .script import Graph, absolute, check_without_clip, parse_span
+from .script import Graph, absolute, check_without_clip, parse_span, requests
 
 MOVES = ("multi", "fps_num", "curve")
 """Options that ask for new frames; without one of them a script's clip is encoded as it is."""
@@ -80,6 +80,7 @@ def script_graph(
         start=(file.first if file else Fraction(0)) + first / fps,
         duration=None if whole else codes[first:last].duration,
         stretch=stretch,
+        ahead=requests(before, clip, given) if given else 0,
     )
 
 

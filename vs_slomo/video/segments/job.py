@@ -153,7 +153,7 @@ class InThisProcess:
         """Make these parts."""
         for run in _adjacent(missing):
             clip = job.picture.clip[run[0].first : run[-1].last]
-            with closing(in_order(clip, stopped)) as frames:
+            with closing(in_order(clip, stopped, job.picture.ahead)) as frames:
                 for segment in run:
                     self._one(job, segment, frames, tally, stopped)
 
