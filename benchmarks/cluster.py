@@ -6,7 +6,8 @@
 
 `measure` renders a film with a worker in this process, once for each segment: what it takes besides the frames is the
 start (graph, source, model), once for each worker; the first frame of a segment; the encoder's start and end (with blank
-frames); the look at the finished part and its transfer. `driver` notes parts that are there already: journal, look, and joining.
+frames); the look at the finished part. `driver` notes parts that are there already: journal, look, and joining. Both
+outputs together are the figures of `simulate`.
 `simulate` plays a film of so many hours on workers that make a frame in so many seconds, and of which a share is lost
 in each hour, with the segment under way. It looks for the length of a segment that is done first.
 """
@@ -37,15 +38,16 @@ from vs_slomo.video.segments.cut import Segment, cut, joining
 from vs_slomo.video.segments.folder import is_whole
 from vs_slomo.video.segments.job import Segments
 from vs_slomo.video.segments.making import make
-from vs_slomo.video.segments.ship import PIECE
 
 RATE = 50
 WORKERS = (10, 100, 1000)
+NETWORK = 100
+"""MiB a second that the driver receives."""
 LENGTHS = (2, 5, 10, 20, 40, 80, 160)
 
 
 def measure(video: Path, segments: int) -> dict[str, float]:
-    """Return seconds: start, first (frame of a segment), encoder, look, transfer (per MiB), and size (MiB a second)."""
+    """Return seconds: start, first (frame of a segment), encoder, look; and size, MiB of a second of film."""
     began = time.perf_counter()
     made = graph(video)
     with tempfile.TemporaryDirectory() as name:
@@ -57,7 +59,7 @@ def measure(video: Path, segments: int) -> dict[str, float]:
         assert not isinstance(join, str)  # noqa: S101
         found = cut(picture.clip.num_frames, picture.clip.fps, Fraction(1))[1 : segments + 1]
         blank = replace(picture, clip=picture.clip.std.BlankClip(keep=True))
-        costs: dict[str, list[float]] = {"first": [], "encoder": [], "look": [], "transfer": [], "size": []}
+        costs: dict[str, list[float]] = {"first": [], "encoder": [], "look": [], "size": []}
         for segment in found[::-1]:  # backwards, so that nothing is kept from the one before
             began = time.perf_counter()
             next(in_order(picture.clip[segment.first : segment.first + 1], Stops())).close()
@@ -72,11 +74,6 @@ def measure(video: Path, segments: int) -> dict[str, float]:
             costs["look"].append(time.perf_counter() - began)
             costs["first"].append(one)
             costs["encoder"].append(whole)
-            began = time.perf_counter()
-            with (Path(name) / "p.mp4").open("rb") as source, (Path(name) / "q.mp4").open("wb") as target:
-                while data := source.read(PIECE):
-                    target.write(data)
-            costs["transfer"].append((time.perf_counter() - began) / max(part.size / 2**20, 1e-6))
     middle = {name: sorted(values)[len(values) // 2] for name, values in costs.items()}
     return {"start": start, **middle}
 
@@ -134,11 +131,11 @@ def play(
     count = max(1, round(hours * 3600 / length))
     own = length * RATE * frame
     each = own + figures["first"] + figures["encoder"] + figures["look"]
-    sent = figures["transfer"] * figures["size"] * length
+    sent = figures["size"] * length / NETWORK
     free = [(figures["start"], n) for n in range(workers)]
     heapq.heapify(free)
     waiting, busy_until, end = count, 0.0, 0.0
-    done = list[float]()
+    done: list[float] = []
     while waiting:
         at, worker = heapq.heappop(free)
         dies = chance.expovariate(lost / 3600) if lost else float("inf")
@@ -149,7 +146,7 @@ def play(
         done.append(at + each + sent)
         heapq.heappush(free, (at + each + sent, worker))
     for moment in sorted(done):
-        busy_until = max(busy_until, moment) + figures["note"]
+        busy_until = max(busy_until, moment) + figures["note"] + sent
         end = busy_until
     end += count * figures["join"]
     return hours * 3600 * RATE * frame / (end * workers)
