@@ -181,7 +181,8 @@ def work(recipe: Recipe, segment: Segment, name: str, get: Callable[[Any], Any])
             yield from _reported(recipe, segment, path, stopped)
             if not kept.shared:
                 with path.open("rb") as file:
-                    yield from iter(lambda: file.read(PIECE), b"")
+                    while data := file.read(PIECE):  # not `yield from`: Ray sends something to what it iterates over
+                        yield data
     except SlomoError as error:
         yield {"error": f"{error} (worker {os.getpid()} on {platform.node()})"}
 
