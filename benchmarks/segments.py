@@ -201,6 +201,7 @@ class Waiting(Workers):
         path = job.folder.new_part(0, job.join_.part)
         part = make(job.picture, missing[0], path, join=job.join_, options=[], stopped=stopped)
         given = asdict(part), path.read_bytes(), WAIT
+        path.unlink()
         with connected(None, self.count, 0):
             engine = ray()
             engine.get([engine.remote(pause).options(num_cpus=1).remote() for _ in range(self.count)])

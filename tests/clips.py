@@ -110,3 +110,38 @@ def distance(a, b, margin=0):
 def same(a, b):
     """Whether two frames hold the same pixels, to the bit."""
     return all(np.asarray(a[p]).tobytes() == np.asarray(b[p]).tobytes() for p in range(a.format.num_planes))
+
+
+ENDLESS = (2**31 - 1) // 16
+"""As many frames has a clip that mpv hands over."""
+
+
+def played(pictures, lasts=None, first=0):
+    """Return `pictures` as mpv hands them over: with no known end, no rate, and a property of mpv's on each frame.
+
+    lasts: seconds of each frame, or one for all. first: the frame that the player has sought. Past the last picture a
+    frame is an error, as mpv says it at a file's end.
+    """
+    count = len(pictures) - first
+    shown = frozen(pictures[first:])
+    blank = core.std.BlankClip(shown, length=ENDLESS, fpsnum=0, fpsden=1, keep=True)
+
+    def picture(n, f):
+        if n >= count:
+            raise core_error(n)
+        out = shown.get_frame(n).copy()
+        out.props["_MP_IMAGE"] = 4711 + first + n
+        out.props["_SARNum"], out.props["_SARDen"] = 4, 3
+        for name in ("_DurationNum", "_DurationDen"):
+            del out.props[name]
+        if lasts is not None:
+            length = lasts[first + n] if isinstance(lasts, list) else lasts
+            out.props["_DurationNum"], out.props["_DurationDen"] = length.numerator, length.denominator
+        return out
+
+    return blank.std.ModifyFrame(blank, picture)
+
+
+def core_error(n):
+    """What a player says of a frame behind its file's end."""
+    return vs.Error(f"EOF or filter EOF/reset, frame {n}")

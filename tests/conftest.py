@@ -39,13 +39,20 @@ def shared_path(*parts: str) -> Path:
 @pytest.fixture(scope="session")
 def vspipe(tmp_path_factory) -> Path:
     """The host's own command, where it starts: some systems keep Python's library in a package of its own."""
-    path = Path(sys.executable).with_name("vspipe.exe" if sys.platform == "win32" else "vspipe")
+    tools = Path(sys.executable).parent
+    path = tools / ("vspipe.exe" if sys.platform == "win32" else "vspipe")
     script = tmp_path_factory.mktemp("vspipe") / "empty.vpy"
     script.write_text("import vapoursynth as vs\nvs.core.std.BlankClip(length=1).set_output()\n")
-    tried = subprocess.run([path, script, "."], capture_output=True, text=True, check=False)
-    if "Failed to initialize VSScript" in tried.stderr:
-        pytest.skip("vspipe does not start here: run vapoursynth config, or install Python's library (libpython3)")
-    assert tried.returncode == 0, tried.stderr
+
+    def tried():
+        return subprocess.run([path, script, "."], capture_output=True, text=True, check=False)
+
+    if "Failed to initialize VSScript" in tried().stderr:  # needed once for an environment
+        subprocess.run([tools / "vapoursynth", "config"], capture_output=True, check=False)
+    last = tried()
+    if "Failed to initialize VSScript" in last.stderr:
+        pytest.skip("vspipe does not start here: install Python's library (Debian, Ubuntu: libpython3.13)")
+    assert last.returncode == 0, last.stderr
     return path
 
 

@@ -20,9 +20,10 @@ from vs_slomo.cli import main
 from vs_slomo.errors import ArgumentError, SlomoError
 from vs_slomo.measure import compare as module
 from vs_slomo.measure.compare import compare, middle
-from vs_slomo.measure.methods import default_method, model_line
+from vs_slomo.measure.methods import default_method, methods, model_line
 from vs_slomo.measure.plots import COLOURS
 from vs_slomo.measure.scores import has_ssimulacra2, measured, rgb_frames
+from vs_slomo.weights import FLOWS
 
 CHEAP = ["blend", "sample"]
 
@@ -74,7 +75,7 @@ def test_the_pages_pictures(run, video, tmp_path):
     run(span="1:8", pictures=2)
     shown = data((tmp_path / "page.html").read_text())
     assert list(shown) == ["2", "6"]
-    assert list(shown["2"]) == ["truth", "before", "after", *CHEAP, "flow (unet)", "flow (dis)"]
+    assert list(shown["2"]) == ["truth", "before", "after", *CHEAP, *(f"flow ({stage})" for stage in FLOWS)]
 
     def near(address, clip, gain=1.0):
         (want,) = (x.permute(1, 2, 0).numpy() * 255 for x in rgb_frames(clip))
@@ -132,7 +133,8 @@ def test_frames_at_cuts_are_not_measured(run, video, monkeypatch):
 
 def test_each_method_has_its_row_and_colour(video, tmp_path, shifting_model):
     """There are more methods than were colours once."""
-    names = ["slomo-unet", "slomo-dis", "slomo-even", "sample", "blend", "dis", "flow"]
+    names = list(methods())  # all that run here, with every flow stage
+    assert {f"slomo-{stage}" for stage in FLOWS} < set(names)
     module.compare("x.mp4", tmp_path / "all.html", names=names, span="0:3", model=shifting_model, device="cpu")
     page = (tmp_path / "all.html").read_text()
     rows = re.findall(r'<tr><th><i style="background:(#\w+)"></i>([\w-]+)', page)
@@ -140,8 +142,20 @@ def test_each_method_has_its_row_and_colour(video, tmp_path, shifting_model):
     assert len({colour for colour, _ in rows}) == len(names) <= len(COLOURS)
 
 
+@pytest.mark.parametrize("ground", ["#ffffff", "#16181c"])
+def test_colours_are_seen_on_light_and_dark(ground):
+    def light(colour):
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
+
+    for colour in COLOURS:
+        low, high = sorted((light(colour), light(ground)))
+        assert high / low >= 3, colour
+
+
 def test_the_default_is_that_of_the_videos_size():
-    assert default_method((320, 180), device="cpu") == "slomo-unet"
+    assert default_method((320, 180), device="cpu") == "slomo-both"
     assert default_method((1920, 1080), device="cpu") == "slomo-dis"
     assert model_line((1920, 1080), device="cpu").endswith("scale 0.5; the default here is slomo-dis")
 

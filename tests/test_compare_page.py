@@ -10,9 +10,10 @@ from browser import Page, chromium
 from clips import moving
 
 from vs_slomo.measure import compare as module
+from vs_slomo.weights import FLOWS
 
 METHODS = ["blend", "slomo-unet", "sample", "slomo-dis"]
-VIEWS = ["truth", "before", "after", *METHODS, "flow (unet)", "flow (dis)"]
+VIEWS = ["truth", "before", "after", *METHODS, *(f"flow ({stage})" for stage in FLOWS)]
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from vs_slomo.engine import cuda
 from vs_slomo.engine.cache import FrameCache
-from vs_slomo.engine.cuda import CORES, Graphed, Padded
+from vs_slomo.engine.cuda import CORES, MOST, Graphed, Padded, Recorded
 from vs_slomo.engine.engine import Engine
 from vs_slomo.engine.settings import Settings
 from vs_slomo.model.superslomo import network_input
@@ -34,6 +36,66 @@ def test_more_channels_change_nothing(inputs, outputs, last_activation):
     assert torch.allclose(made, expected, atol=1e-6)
 
 
+@pytest.fixture
+def recordings(monkeypatch):
+    """CUDA's streams and recordings made believe; gives what was recorded, and lets the stream be chosen."""
+    made, state = [], SimpleNamespace(cuda_stream=1)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: state)
+
+    def recorded(step, like, stream):
+        made.append((stream, *(x if x is None else tuple(x.shape) for x in like)))
+        return step
+
+    monkeypatch.setattr(cuda, "recorded", recorded)
+    return made, state
+
+
+def test_each_size_and_stream_is_recorded_once(recordings):
+    made, state = recordings
+    step = Recorded(lambda x, y: (x + (0 if y is None else y),))
+    small, large = torch.ones(1, 2), torch.ones(2, 2)
+    for x, y in ((small, None), (large, None), (small, None), (small, small), (small, small)):
+        step(x, y)
+    state.cuda_stream = 2
+    step(small, None)
+    assert made == [(1, (1, 2), None), (1, (2, 2), None), (1, (1, 2), (1, 2)), (2, (1, 2), None)]
+
+
+def test_few_recordings_are_kept(recordings):
+    made, _ = recordings
+    step = Recorded(lambda x: (x,))
+    for n in (*range(1, MOST + 1), 1, MOST + 1, 1, 2):
+        step(torch.ones(n))
+    assert len(step.kept) == MOST
+    assert [shape[0] for _, shape in made] == [*range(1, MOST + 2), 2]  # 1 was used lately, 2 was not
+
+
+def test_what_does_not_fit_is_not_recorded(recordings):
+    made, _ = recordings
+    step = Recorded(lambda x: (2 * x,), lambda shape: shape[0] < 3)
+    assert torch.equal(step(torch.ones(3))[0], 2 * torch.ones(3))
+    assert not made
+    step(torch.ones(2))
+    assert len(made) == 1
+
+
+@pytest.mark.cuda
+def test_a_pair_and_a_motion_as_wholes(seeing_model, monkeypatch):
+    """The engine's recordings give what the same steps give without, at every t."""
+    made = []
+    for capturing in (False, True):  # while something records, nothing else is recorded: the steps run as they are
+        engine = Engine(Settings(model=seeing_model, device="cuda", precision="fp32", scale=1.0, flow="unet"))
+        rgb = torch.rand(2, 1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+        with monkeypatch.context() as patch:
+            if capturing:
+                patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+            pair = engine.pair(*rgb)
+            made.append([engine.render(engine.motion(pair, t), *rgb, 1, 1) for t in (0.2, 0.5, 0.8)])
+    for a, b in zip(*made, strict=True):
+        assert (a - b).abs().max() < 1e-4
+
+
 @pytest.mark.cuda
 def test_a_recording_gives_what_the_network_does():
     torch.manual_seed(0)
@@ -42,7 +104,7 @@ def test_a_recording_gives_what_the_network_does():
     for size in ((64, 96), (32, 32), (64, 96)):
         x = torch.rand(1, 6, *size, device="cuda")
         assert torch.allclose(graphed(x), net(x), atol=1e-4)
-    assert len(graphed.recorded) == 2
+    assert len(graphed.recorded.kept) == 2
 
 
 @pytest.mark.cuda

@@ -21,7 +21,8 @@ from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.dis import dis_flow
+from vs_slomo.model.dis import dis_flow, nearer, refined
+from vs_slomo.model.flow import Classical, Seen
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.weights import FLOWS, SCALES
 
@@ -53,7 +54,7 @@ def test_the_device_that_there_is(monkeypatch):
     assert str(error.value) == "device: got 'cuda:2', allowed: None or, on this machine, one of cuda, cpu"
 
 
-@pytest.mark.parametrize("device", ["tpu", "gpu", "", "cuda:x", [1], 1.5])
+@pytest.mark.parametrize("device", ["tpu", "gpu", "", "cuda:x", [1], 1.5, 0])
 def test_what_is_no_device(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -62,7 +63,7 @@ def test_what_is_no_device(device, monkeypatch):
     assert str(error.value) == f"device: got {device!r}, allowed: None or one of cpu"
 
 
-@pytest.mark.parametrize("device", ["cuda", "meta", "cpu:3", "mps", 0])
+@pytest.mark.parametrize("device", ["cuda", "meta", "cpu:3", "mps"])
 def test_a_device_that_is_not_here(device, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
@@ -123,7 +124,7 @@ def test_scale_by_size_and_device():
 
 
 def test_flow():
-    assert [check_flow(None, "dis", scale, "cpu") for scale in SCALES] == ["unet", "dis", "dis", "dis"]
+    assert [check_flow(None, "dis", scale, "cpu") for scale in SCALES] == ["both", "dis", "dis", "dis"]
     assert {check_flow(None, "dis", 0.5, d) for d in ("cuda", "cuda:1", "xpu", "mps")} == {"unet"}
     assert {check_flow(None, "unet", scale, "cpu") for scale in SCALES} == {"unet"}
     assert check_flow("unet", "dis", 0.5, "cpu") == "unet"
@@ -207,11 +208,59 @@ def test_a_pair_by_classical_flow(shifting_model, scale, size):
     gray = tuple((x[0, 1] * 255).byte().numpy() for x in (a, b))
     pair = engine.pair(network_input(a, scale), network_input(b, scale), gray)
     height, width = size
-    for small, full, alone in zip(pair.flows, pair.finer, (dis_flow(*gray), dis_flow(*gray[::-1])), strict=True):
+    for small, full, alone in zip(pair.flows, pair.finest, (dis_flow(*gray), dis_flow(*gray[::-1])), strict=True):
         assert small.shape[-2:] == pair.i0.shape[-2:]
         assert full.shape[-2:] == tuple(round(n / scale) for n in small.shape[-2:])
         assert torch.equal(full[..., :height, :width], alone)
     assert engine.render(engine.motion(pair, 0.5), a, b, 1, 1).shape == a.shape
+
+
+def test_refined_flow_is_nearer_to_the_truth():
+    """A network's flow wavers by fractions of a pixel; what is next to a pixel, and the pictures, say where it goes."""
+    size, true = (60, 90), torch.tensor([3.0, 2.0])
+    gray = tuple((textured(*size, *shift)[0, 1] * 255).byte().numpy() for shift in ((0, 0), (3, 2)))
+    noise = torch.randn(1, 2, *size, generator=torch.Generator().manual_seed(1)) / 2
+    for sign, (a, b) in ((1, gray), (-1, gray[::-1])):
+        right = (sign * true).view(1, 2, 1, 1)
+        found = refined(a, b, right + noise)
+        assert found.shape == (1, 2, *size)
+        assert found.dtype == torch.float32
+        assert (found - right)[..., 10:-10, 10:-10].abs().mean() < 0.5 * noise.abs().mean()
+
+
+def test_the_better_of_two_flows_that_are_near():
+    size, true = (60, 90), torch.tensor([3.0, 2.0])
+    gray = tuple((textured(*size, *shift)[0, 1] * 255).byte().numpy() for shift in ((0, 0), (3, 2)))
+
+    def flows(by):
+        f01, f10 = ((sign * true + by).view(1, 2, 1, 1).expand(1, 2, *size).contiguous() for sign in (1, -1))
+        return f01, f10
+
+    inside = (..., slice(20, -20), slice(20, -20))
+    right = flows(0.0)
+    for off, wanted in ((1.5, right), (20.0, flows(20.0))):
+        for found, expected in zip(nearer(*gray, flows(off), right), wanted, strict=True):
+            assert torch.allclose(found[inside], expected[inside], atol=1e-3)
+    for found, expected in zip(nearer(*gray, right, flows(1.5)), right, strict=True):
+        assert torch.allclose(found[inside], expected[inside], atol=1e-3)
+
+
+def test_classical_flow_beside_another_device(monkeypatch):
+    """Both directions at once, each on a thread; the same flow as on the CPU."""
+    a, b = ((textured(60, 90, x, y)[0, 0] * 255).byte().numpy() for x, y in ((0, 0), (3, 2)))
+    threads, meet = [], threading.Barrier(2)
+
+    def dis(*gray):
+        threads.append(threading.get_ident())
+        meet.wait(timeout=60)  # one after the other would never meet
+        return dis_flow(*gray)
+
+    stage = Classical()
+    there = [stage.at_full_size(a, b, Seen(*torch.empty(2, 1, 3, 64, 96), None, 1.0), None)]
+    monkeypatch.setattr("vs_slomo.model.dis.dis_flow", dis)
+    there.append(stage.at_full_size(a, b, Seen(*torch.empty(2, 1, 3, 64, 96, device="meta"), None, 1.0), None))
+    assert len(set(threads)) == 2
+    assert all(torch.equal(x, y) for x, y in zip(*there, strict=True))
 
 
 def test_classical_flow_without_the_gray_pictures(shifting_model):

@@ -188,7 +188,18 @@ def test_all_methods_at_once(tmp_path, shifting_model):
     clip = moving(vs.RGB24, 96, 64, 3)
     for n, frame in enumerate(clip.frames()):
         put(tmp_path / "a" / f"im{n + 1}.png", rgb(frame)[..., ::-1])
-    names = ["slomo-unet", "slomo-dis", "slomo-even", "sample", "blend", "mc", "minterpolate", "dis", "flow"]
+    names = [
+        "slomo-unet",
+        "slomo-dis",
+        "slomo-both",
+        "slomo-even",
+        "sample",
+        "blend",
+        "mc",
+        "minterpolate",
+        "dis",
+        "flow",
+    ]
     chosen = methods(sc=False, model=shifting_model, device="cpu")
     assert list(chosen) == names
     got = {s.method: s.psnr for s in evaluate(find_cases(tmp_path), chosen)}
@@ -208,7 +219,8 @@ def test_the_filter_and_the_methods_hold_one_engine_from_case_to_case(tmp_path, 
 def test_methods_by_name(monkeypatch):
     assert list(methods(["blend", "sample"])) == ["blend", "sample"]
     with pytest.raises(
-        ArgumentError, match="methods: got 'rife', allowed: some of slomo-unet, slomo-dis, slomo-even, sample"
+        ArgumentError,
+        match="methods: got 'rife', allowed: some of slomo-unet, slomo-dis, slomo-both, slomo-even, sample",
     ):
         methods(["rife"])
 
@@ -368,7 +380,7 @@ def test_the_command(tmp_path, home, capsys):
     assert cv2.imread(str(worst[0])).shape == (2 * 320, 3 * 480, 3)
     rows = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
     lowest = min((float(r["psnr"]), r["case"]) for r in rows if r["method"] == "blend")
-    assert worst[0].name == f"worst_1_clip {lowest[1]}.png"
+    assert worst[0].name == f"worst_1_clip_{lowest[1]}.png"
 
 
 def test_the_command_says_what_is_wrong(tmp_path, home, capsys):

@@ -25,8 +25,10 @@ EXPECTED = {
     "x264.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1, 10: 5}),
     "to_60fps.vpy": (24, Fraction(60), (160, 96), {0: 0, 4: 1, 20: 5}),
     "chain.vpy": (15, RATE * 5 / 2, (120, 72), {}),
+    "mlrt.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1, 10: 5}),
     "motion_blur.vpy": (6, RATE, (160, 96), {}),
     "mpv.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1}),
+    "mpv_display.vpy": (12, 2 * RATE, (160, 96), {0: 0, 2: 1}),
     "speed_ramp.vpy": (12, RATE, (160, 96), {}),
     "vfr_to_cfr.vpy": (24, Fraction(60), (160, 96), {0: 0, 4: 1, 20: 5}),
 }
@@ -45,8 +47,9 @@ def test_every_example_is_here():
 def test_example(vspipe, name, video, tmp_path):
     count, rate, size, originals = EXPECTED[name]
     y4m = tmp_path / "out.y4m"
+    given = ["-a", f"input={video}", "-a", f"onnx={tmp_path / 'model.onnx'}"]
     piped = subprocess.run(
-        [vspipe, "-c", "y4m", "-a", f"input={video}", EXAMPLES / name, y4m], capture_output=True, text=True, check=False
+        [vspipe, "-c", "y4m", *given, EXAMPLES / name, y4m], capture_output=True, text=True, check=False
     )
     assert piped.returncode == 0, piped.stderr
     assert f"Output {count} frames" in piped.stderr

@@ -115,11 +115,19 @@ def test_interlaced_frames():
     for field_based in (1, 2):
         with pytest.raises(FormatError) as error:
             formats.check_progressive(clip.std.SetFrameProps(_FieldBased=field_based).get_frame(0))
-        assert (
-            str(error.value) == "clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first"
+        assert str(error.value) == (
+            "clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first, "
+            "or std.SetFieldBased(0) if that is done and its filter left the flag"
         )
     formats.check_progressive(clip.get_frame(0))
     formats.check_progressive(clip.std.SetFrameProps(_FieldBased=0).get_frame(0))
+
+
+def test_single_fields():
+    fields = core.std.BlankClip(length=2, width=64, height=64).std.SetFieldBased(2).std.SeparateFields()
+    with pytest.raises(FormatError, match=r"got a single field \(_Field, .*or std\.RemoveFrameProps\('_Field'\) if"):
+        formats.check_progressive(fields.get_frame(1))
+    formats.check_progressive(fields.std.RemoveFrameProps("_Field").get_frame(1))
 
 
 # --- what the networks see --------------------------------------------------------------------------------

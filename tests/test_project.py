@@ -89,6 +89,7 @@ def ci(tmp_path):
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=here, check=True)
     script(tools / "python3", "exit 1")  # neither the system's nor pyenv's
+    script(tools / "chromium", "exit 1")  # so that none is installed
 
     def run_ci(pythons: list[str], *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
         for version in pythons:
@@ -160,6 +161,8 @@ def test_no_paths_of_a_machine_and_no_registry():
 def test_the_wheel_is_whole_and_runs_outside_the_checkout(tmp_path):
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(ROOT))
     (wheel,) = tmp_path.glob("*.whl")
+    pytest.importorskip("twine")
+    run(sys.executable, "-m", "twine", "check", "--strict", str(wheel))
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
@@ -180,6 +183,7 @@ def test_the_sdist_has_all_that_its_tests_need(tmp_path):
     pytest.importorskip("build")
     run(sys.executable, "-m", "build", "--sdist", "-o", str(tmp_path), str(ROOT))
     (sdist,) = tmp_path.glob("*.tar.gz")
+    run(sys.executable, "-m", "twine", "check", "--strict", str(sdist))
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     folder = tmp_path / sdist.name.removesuffix(".tar.gz")

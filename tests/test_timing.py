@@ -106,7 +106,7 @@ def test_rate_without_a_denominator():
 def test_refused_rates(name, value):
     with pytest.raises(ArgumentError) as error:
         parse_rate(**{"fps_num": 60, "fps_den": 1} | {name: value})
-    assert str(error.value) == f"{name}: got {value!r}, allowed: an integer of at least 1, below 2^63"
+    assert str(error.value) == f"{name}: got {value!r}, allowed: an integer of at least 1"
 
 
 def test_a_rate_below_the_clips():

@@ -123,6 +123,29 @@ def test_labels_are_made_once(cache, monkeypatch):
     assert (cache / "teacher.json").read_text() == (cache / "kept.json").read_text()
 
 
+def test_the_gain_is_measured_against_the_model_that_the_run_starts_from(cache, tmp_path, monkeypatch):
+    """A model that shows the truth leaves nothing to gain; one that shows black loses to any teacher."""
+    monkeypatch.setattr(teachers, "one_rife", lambda wheel: Still())
+    clip = json.loads((cache / "index.json").read_text())[0]
+    truths = iter(teachers.label_clip(clip, cache, Path("wheel"), 0))
+    frames = np.load(cache / f"{clip['name']}.npy")
+
+    def perfect(frame0, frame1, t, scale):
+        return teachers.tensor(frames[next(truths)])
+
+    gains = {}
+    for name, model in (("perfect", perfect), ("black", lambda frame0, frame1, t, scale: torch.zeros_like(frame0))):
+        folder = tmp_path / name
+        folder.mkdir()
+        for kind in ("", ".flow"):
+            (folder / f"{clip['name']}{kind}.npy").symlink_to(cache / f"{clip['name']}{kind}.npy")
+        monkeypatch.setattr(teachers, "one_model", lambda file, model=model: model)
+        teachers.label_clip(clip, folder, Path("wheel"), 0, "start.safetensors")
+        gains[name] = np.load(folder / f"{clip['name']}.gain.npy")
+    assert not gains["perfect"].any()
+    assert (gains["black"] > 0).all()
+
+
 def test_crops_and_windows_are_drawn_where_a_teacher_gains(cache, tmp_path):
     for file in cache.iterdir():
         (tmp_path / file.name).symlink_to(file)

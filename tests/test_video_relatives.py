@@ -232,3 +232,56 @@ def test_muxers_that_write_many_files(tmp_path, muxer):
     path = media.picture(tmp_path / "a.mkv", seconds=0.4)
     with pytest.raises(ArgumentError, match="a file of its own"):
         encode(source(path), tmp_path / "x.mkv", options=["-f", muxer])
+
+
+def test_times_below_zero_in_matroska(tmp_path):
+    whole = media.picture(tmp_path / "a.mp4", rate=25, seconds=1)
+    early = ("-avoid_negative_ts", "disabled")
+    media.run("-itsoffset", -0.3, "-i", whole, "-c", "copy", *early, path := tmp_path / "a.mkv")
+    assert (len(probe(path).times), probe(path).rate, source(path).num_frames) == (25, 25, 25)
+
+
+def test_numbers_with_a_gap(tmp_path):
+    media.run("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.4", tmp_path / "%02d.png")
+    (tmp_path / "03.png").unlink()
+    with pytest.raises(
+        SourceError, match=r"the numbers have a gap, 03\.png is missing and there are more up to 10\.png"
+    ):
+        source(tmp_path / "%02d.png")
+
+
+def test_joined_matroska(tmp_path):
+    """`cat a.mkv b.mkv`: the second begins its clock anew."""
+    one = media.picture(tmp_path / "a.mkv", *PAIR, "-c:a", "flac", rate=25, seconds=0.4, before=SINE).read_bytes()
+    (path := tmp_path / "joined.mkv").write_bytes(one + one)
+    made = again(path, tmp_path / "x.mkv")
+    assert (len(made.times), made.rate, made.variable) == (20, 25, False)
+    assert float(made.sound_end) == pytest.approx(0.8, abs=0.1)
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_jpeg_has_the_full_range(tmp_path, given):
+    path = media.picture(tmp_path / "a.mkv", rate=25, seconds=0.2)
+    clip = source(path).std.SetFrameProps(_Range=0)
+    clip = clip.resize.Bicubic(range=1) if given else clip
+    for output, options in (("x.avi", {"codec": "mjpeg"}), ("%02d.jpg", {})):
+        made = source(encode(clip, tmp_path / output, **options))
+        assert made.num_frames == 5
+        full = made.resize.Bicubic(range=1, format=clip.format.id)
+        wanted = np.asarray(clip.resize.Bicubic(range=1).get_frame(2)[0]).astype(float)
+        assert np.abs(np.asarray(full.get_frame(2)[0]) - wanted).mean() < 3
+
+
+def test_a_size_that_grows_by_whole_samples_of_colour(tmp_path, caplog):
+    crop = ("-vf", "format=yuv422p,crop=66:49:exact=1", "-c:v", "ffv1")
+    media.run("-f", "lavfi", "-i", "testsrc2=s=96x64:r=10:d=0.3", *crop, path := tmp_path / "a.mkv")
+    with caplog.at_level(logging.WARNING):
+        made = source(encode(source(path), tmp_path / "x.mov", codec="svq1"))
+    assert (made.width, made.height) == (68, 52)
+    assert "66x49 grows by 2 columns and 3 rows, repeated" in caplog.text
+
+
+def test_raw_frames_that_a_container_cannot_name(tmp_path):
+    clip = source(media.picture(tmp_path / "a.mkv", "-pix_fmt", "yuv444p", seconds=0.3))
+    with pytest.raises(RenderError, match="unreadable"):
+        encode(clip, tmp_path / "x.avi", codec="rawvideo")

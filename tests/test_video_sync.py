@@ -49,6 +49,8 @@ def check(path, output, cheap, tolerance=FRAME, **way):
 @pytest.mark.parametrize("late", [0.0, 0.48, -0.3])
 @pytest.mark.parametrize("ending", ["ts", *(pytest.param(e, marks=pytest.mark.slow) for e in CODECS if e != "ts")])
 def test_from_any_container(films, tmp_path, shifting_model, ending, late, way):
+    if ending == "avi" and late < 0:
+        pytest.skip("ffmpeg writes sound into AVI from its beginning, however late it is")
     check(films(ending, late), tmp_path / "x.mkv", shifting_model, **WAYS[way])
 
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .clips.durations import scan_timecodes
-    from .filters.motion import motion
+    from .filters.motion import MotionClips, motion
     from .filters.retime import retime
     from .filters.slomo import slomo
     from .timing.timecodes import Timecodes
     from .video.source import source, source_timecodes
 
-__all__ = ["Timecodes", "motion", "retime", "scan_timecodes", "slomo", "source", "source_timecodes"]
+__all__ = ["MotionClips", "Timecodes", "motion", "retime", "scan_timecodes", "slomo", "source", "source_timecodes"]
 
 WHERE = {
+    "MotionClips": "filters.motion",
     "Timecodes": "timing.timecodes",
     "motion": "filters.motion",
     "retime": "filters.retime",
@@ -31,11 +32,13 @@ WHERE = {
 logging.getLogger("vs_slomo").setLevel(logging.INFO)
 
 
-def __getattr__(name: str) -> object:
-    """Load a name's module with its first use: `import vs_slomo` loads neither torch nor VapourSynth."""
-    if name not in WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{WHERE[name]}", __name__), name)
+if not TYPE_CHECKING:  # a type checker shall know no other names
+
+    def __getattr__(name: str) -> object:
+        """Load a name's module with its first use: `import vs_slomo` loads neither torch nor VapourSynth."""
+        if name not in WHERE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{WHERE[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ArgumentError
+from .given import file_name
 from .stops import stops
 
 NOT_YET = "a file that is not there yet, or overwrite (--overwrite)"
@@ -19,6 +20,7 @@ NOT_YET = "a file that is not there yet, or overwrite (--overwrite)"
 
 def check_output(path: Path, *, overwrite: bool, name: str = "output") -> None:
     """Raise ArgumentError where `new_file` would not put a file: see there. Writes nothing."""
+    file_name(name, path)
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -35,6 +37,16 @@ def check_output(path: Path, *, overwrite: bool, name: str = "output") -> None:
         raise ArgumentError(name, str(path), NOT_YET)
 
 
+def make_folder(path: str | os.PathLike[str], *, name: str = "output") -> Path:
+    """Make a folder where there is none, and return its path. Raises ArgumentError."""
+    path = file_name(name, path, "the name of a folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(name, str(path), f"a folder that can be made ({error.strerror})") from None
+    return path
+
+
 @contextmanager
 def new_file(path: str | os.PathLike[str], *, overwrite: bool, name: str = "output") -> Iterator[Path]:
     """Give an empty temporary file beside `path` to write, and move it there once it is whole.
@@ -47,7 +59,7 @@ def new_file(path: str | os.PathLike[str], *, overwrite: bool, name: str = "outp
     path: a new name, or with `overwrite` a regular file. A link, a folder, a pipe or a device is never followed or
     replaced. name: the argument that errors name. Raises ArgumentError, or OSError from the file system.
     """
-    path = Path(path)
+    path = file_name(name, path)
     check_output(path, overwrite=overwrite, name=name)
     with stops():
         part = _create_beside(path, name)
@@ -71,8 +83,8 @@ def new_sequence(pattern: str | os.PathLike[str], *, overwrite: bool, name: str 
     When the block ends well, all files of the folder get their places; nothing is replaced unless `overwrite`, and
     then regular files only. When it fails, or a place is taken, none of them does.
     """
-    pattern = Path(pattern)
-    if not pattern.parent.is_dir():
+    pattern = file_name(name, pattern)
+    if not os.path.isdir(pattern.parent):  # noqa: PTH112  # of any name
         raise ArgumentError(name, str(pattern), f"a file in a folder that exists, {pattern.parent} does not")
     with stops():
         try:

@@ -30,7 +30,7 @@ from pathlib import Path
 SECONDS, MEGABYTES = 10, 1000
 """Of the processor, so that a busy machine does not decide."""
 WAIT = 120
-"""Seconds by the clock, for what waits and does nothing."""
+"""Seconds by the clock in which nothing was done: for what waits, and not for a machine that is busy."""
 KILL = 2500
 """Megabytes at which a child is ended, so that the machine does not suffer."""
 
@@ -597,11 +597,13 @@ def watched(path: Path) -> tuple[str, float, float]:
         os.write(child, read(path).encode()[:4000])
         os._exit(0)
     os.close(child)
-    most, ended = 0.0, ""
+    most, ended, worked = 0.0, "", 0.0
     while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
         most = max(most, memory(pid))
+        if used(pid) > worked:
+            worked, began = used(pid), time.monotonic()
         if used(pid) > SECONDS or time.monotonic() - began > WAIT or most > KILL:
-            ended = f"ended after {used(pid):.0f} s, {time.monotonic() - began:.0f} by the clock, at {most:.0f} MB"
+            ended = f"ended after {used(pid):.0f} s, {time.monotonic() - began:.0f} waiting, at {most:.0f} MB"
             os.kill(pid, signal.SIGKILL)
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
             break

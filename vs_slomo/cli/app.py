@@ -17,8 +17,11 @@ from vs_slomo.errors import ArgumentError, SlomoError, printable, shown
 
 from .bench import bench
 from .compare import compare
+from .completion import completion
 from .demo import demo
+from .devices import devices
 from .evaluate import evaluate
+from .export import export
 from .render import render
 from .script import script
 from .train import train
@@ -35,7 +38,12 @@ def box(error: CycloptsError) -> Panel:
         said = f"{error.keyword} needs a value." if error.keyword else f"{error.argument.name} is missing."
     elif isinstance(error, UnusedCliTokensError):
         said = f"Too many arguments: {shlex.join(error.unused_tokens or ())}."
-    return CycloptsPanel(f"{said}\nSee {' '.join(('vs-slomo', *(error.command_chain or ()), '--help'))}.")
+    return CycloptsPanel(f"{said_plainly(said)}\nSee {' '.join(('vs-slomo', *(error.command_chain or ()), '--help'))}.")
+
+
+def said_plainly(said: object) -> str:
+    """Return an error's text without control characters, line by line."""
+    return "\n".join(map(printable, str(said).split("\n")))
 
 
 app = App(
@@ -48,7 +56,9 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS: tuple[Callable[..., None], ...] = (render, script, demo, evaluate, compare, bench, train)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(render, script, demo, evaluate, compare, bench, train, export, devices, completion),
+)
 for place, command in enumerate(COMMANDS):
     app.command(command, sort_key=place)
 app.command(weights)
@@ -79,6 +89,11 @@ def launch(
         if debug:
             raise
         print(f"vs-slomo: {in_options(error, tokens)}", file=sys.stderr)
+        return 1
+    except OSError as error:  # of the file system: full, not to be read, not to be written
+        if debug or isinstance(error, BrokenPipeError):
+            raise
+        print(f"vs-slomo: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

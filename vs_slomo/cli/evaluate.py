@@ -57,12 +57,13 @@ def evaluate(
     from vs_slomo.measure.methods import methods, model_line
     from vs_slomo.measure.report import WorstCases, table, table_text, write_report
     from vs_slomo.measure.scores import evaluate as measure
+    from vs_slomo.outputs import make_folder
 
     options = (compared or Compared()).options(networks)
     chosen = methods(**options, sc=False)
     found = find_cases(folder, stride=stride, cases=cases, max_size=max_size)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
     worst = WorstCases(pictures)
     scores = measure(
         found,

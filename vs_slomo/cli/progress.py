@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vs_slomo.stops import Stops, stops
@@ -35,6 +37,11 @@ class Bar:
     def __enter__(self) -> Self:
         return self
 
+    def wait(self, text: str) -> None:
+        """Say what the first frame waits for; only in a terminal, where somebody waits too."""
+        if sys.stderr.isatty():
+            print(f"{text} ...", file=sys.stderr)
+
     def __call__(self, done: int, total: int | None) -> None:
         """Show that `done` of `total` frames or bytes are done; a total of None is not known."""
         if self.progress is None:
@@ -55,10 +62,12 @@ class Bar:
         if done == total:  # what is said of the result stands below it
             self.progress.stop()
 
-    def __exit__(self, *error: object) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
         if self.progress is not None:
             self.progress.stop()
-        return self.held.__exit__(*error)
+        return self.held.__exit__(kind, error, trace)
 
 
 def shown() -> Progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +11,16 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from vs_slomo.errors import ArgumentError
+
 from .files import each, expanded, targets
 from .flags import ENCODING, Flags, Interpolation, Rate, SpeedCurve, reader
 from .graph import Part, graph_options
 from .long import JsonLines, Long
 from .progress import Bar
 
+KEPT_ENDINGS = (".mp4", ".mkv", ".mov", ".webm", ".m4v", ".ts")
+"""Inputs whose container the output has too where none is named; it is Matroska for all others."""
 OVERWRITE = Parameter(
     name=("--overwrite", "-y"), negative=(), show_default=False, help="Replace an output file that is there"
 )
@@ -79,13 +85,22 @@ def render(
     /,
     *,
     output: Annotated[
-        str,
+        str | None,
         Parameter(
             name=("--output", "-o"),
             metavar="FILE",
-            help="The file to write; its ending is the container. A folder takes a file for each input",
+            help="The file to write; its ending is the container. A folder takes a file for each input "
+            "(default: a new INPUT.slomo.mp4 in this folder)",
         ),
-    ],
+    ] = None,
+    preview: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Look first: four seconds, source and result side by side, without sound",
+        ),
+    ] = False,
     rate: Rate | None = None,
     interpolation: Interpolation | None = None,
     part: Part | None = None,
@@ -103,13 +118,27 @@ def render(
     """
     from vs_slomo.video.render import render as render_file
 
+    inputs = expanded(input)
+    if output is None:
+        if len(inputs) > 1:
+            raise ArgumentError("output", None, "a folder, where there are several inputs")
+        output = free_name(inputs[0], "preview" if preview else "slomo")
     told = graph_options(part or Part(), rate or Rate(), interpolation or Interpolation(), curve or SpeedCurve())
     long = long or Long()
     options = told | (encoding or Encoding()).given() | long.options()
 
     def make(given: str, path: Path) -> None:
         with JsonLines(given) if long.json_progress else Bar() as progress:
-            render_file(given, path, **options, progress=progress)
+            progress.wait("loading PyTorch, the video and the model")
+            render_file(given, path, **options, preview=preview, progress=progress)
 
-    inputs = expanded(input)
     each(targets(inputs, output, long.to), make)
+
+
+def free_name(given: str, word: str) -> str:
+    """Return the name of a file in this folder that is not there yet: input.slomo.mp4, input.slomo-2.mp4, ..."""
+    path = Path(given)
+    stem = path.stem.partition("%")[0].rstrip("._- ") or path.parent.name or "video"
+    ending = path.suffix.lower() if path.suffix.lower() in KEPT_ENDINGS else ".mkv"
+    names = (f"{stem}.{word}{f'-{n}' if n > 1 else ''}{ending}" for n in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))

@@ -1,8 +1,9 @@
 """Black bars: areas that are not picture. Nothing is moved in them, and nothing from them is moved into the picture.
 
-With "auto" the clip's bars are the narrowest of a few frames, spread over the clip. They are measured when the first
-new frame is requested, since a script must not request frames while it loads. A pair of frames that has a picture in
-the bars (subtitles, a scene of another shape) is interpolated as a whole.
+With "auto" the clip's bars are the narrowest of a few frames: spread over the clip, or its first ones where a player's
+clip has no known end. They are measured when the first new frame is requested, since a script must not request frames
+while it loads. A pair of frames that has a picture in the bars (subtitles, a scene of another shape) is interpolated as
+a whole.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
 
 from .formats import MIN_SIZE
+from .select import is_endless
 
 Borders = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels of the picture."""
@@ -25,6 +27,8 @@ SAMPLES = 8
 MEAN, PEAK = 4 / 255, 12 / 255
 """How much brighter than black a bar's row may be, as a part of the range: on average, and its brightest pixel."""
 FOUND = "SlomoBorders"
+TOLD = ("CropLeftValue", "CropTopValue", "CropRightValue", "CropBottomValue")
+"""Where frames have these four properties, as the plugin autocrop sets them, these are their bars."""
 
 
 def check(borders: Borders | str | None) -> Borders | str | None:
@@ -66,7 +70,8 @@ def find(clip: vs.VideoNode) -> vs.VideoNode:
     It requests SAMPLES frames of the clip. If the bars would leave less than 16x16, there are none.
     """
     steps = {p: 1 << s for p, s in enumerate((clip.format.subsampling_w, clip.format.subsampling_h) * 2)}
-    places = sorted({clip.num_frames * (2 * i + 1) // (2 * SAMPLES) for i in range(SAMPLES)})
+    frames = SAMPLES if is_endless(clip) else clip.num_frames
+    places = sorted({frames * (2 * i + 1) // (2 * SAMPLES) for i in range(SAMPLES)})
     blank = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=1, keep=True)
 
     def decide(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:  # noqa: ARG001  # the host's names
@@ -85,7 +90,13 @@ def find(clip: vs.VideoNode) -> vs.VideoNode:
 
 
 def bars(frame: vs.VideoFrame) -> Borders:
-    """Return how many columns and rows are black at each edge of a frame; a black frame counts in full."""
+    """Return how many columns and rows are black at each edge of a frame, or what its properties say (TOLD).
+
+    A black frame counts in full.
+    """
+    if all(name in frame.props for name in TOLD):
+        left, top, right, bottom = (max(0, int(frame.props[name])) for name in TOLD)
+        return left, top, right, bottom
     planes = range(3) if frame.format.color_family == vs.ColorFamily.RGB else range(1)
     luma = np.max([np.asarray(frame[p]) for p in planes], axis=0)
     peak, black = 1.0, 0.0

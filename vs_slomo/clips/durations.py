@@ -63,11 +63,20 @@ def divided(clip: vs.VideoNode, source: vs.VideoNode, times: Timing, factor: Fra
     of one source frame, or of two.
     """
     cycle, period = times.period
-    first = Pattern(period, lambda n: times.at(n)[0])
-    spanned = [select(x, cycle, first, times.length) for x in (source, next_frames(source))]
+    step = 1 / times.multi
+    # Frame k comes as 2k, and k + 1 as 2k + 1: the second is asked for only where the step reaches into it, since a
+    # player has nothing behind its last frame.
+    choices = vs.core.std.Interleave([source, next_frames(source)], modify_duration=False)
+
+    def second(n: int) -> int:
+        k, t = times.at(n)
+        return 2 * k + (step > 1 - t)
+
+    ends = (Pattern(period, lambda n: 2 * times.at(n)[0]), Pattern(period, second))
+    spanned = [select(choices, 2 * cycle, end, times.length) for end in ends]
 
     def share(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:
-        (_, t), step = times.at(n), 1 / times.multi
+        _, t = times.at(n)
         out, *sources = f
         parts = (min(1 - t, step), max(Fraction(0), step - (1 - t)))
         lasts = [(part, duration(frame)) for part, frame in zip(parts, sources, strict=True) if part]

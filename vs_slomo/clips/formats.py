@@ -73,9 +73,17 @@ def check_matrix(matrix: int | None) -> int | None:
 
 
 def check_progressive(frame: vs.VideoFrame) -> None:
-    """Raise FormatError for an interlaced frame."""
+    """Raise FormatError for an interlaced frame or a single field, also where a filter before has left its mark."""
     if frame.props.get("_FieldBased", 0):
-        raise FormatError("clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first")
+        raise FormatError(
+            "clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first, "
+            "or std.SetFieldBased(0) where frames are whole and a filter left the flag, as inverse telecine (IVTC) does"
+        )
+    if "_Field" in frame.props:
+        raise FormatError(
+            "clip: got a single field (_Field, as std.SeparateFields sets it), allowed: whole frames; weave or "
+            "deinterlace first, or std.RemoveFrameProps('_Field') if that is done and its filter left the mark"
+        )
 
 
 def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int | None) -> vs.VideoNode:

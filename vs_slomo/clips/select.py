@@ -12,8 +12,15 @@ from vs_slomo.timing.positions import Times
 LONGEST, CHUNK = 4000, 500
 """The most offsets in a period of SelectEvery, and in a piece of a longer one: its search for duplicates takes
 quadratic time."""
+ENDLESS = 1 << 26
+"""Frames of a clip beyond which nobody knows its end: a player hands over such a clip (mpv: 2^27 - 1 frames)."""
 PIECED = 1 << 16
 """Output frames up to which a long period is given to the host as a list: a longer one is computed frame by frame."""
+
+
+def is_endless(clip: vs.VideoNode) -> bool:
+    """Whether the clip comes from a player, and its end is not known."""
+    return int(clip.num_frames) > ENDLESS
 
 
 class Pattern(Sequence[int]):

@@ -17,7 +17,9 @@ from .settings import FRAME_BYTES
 log = logging.getLogger("vs_slomo")
 
 ENTRY_BYTES = 1024
-"""The cost of an entry itself. A still scene may have very many entries that hold nothing else."""
+"""The cost of an entry itself."""
+MOST_KEPT = 256
+"""Entries: of small pictures, the bytes alone would allow thousands, which nobody asks for again."""
 
 
 class Sized(Protocol):
@@ -30,8 +32,8 @@ class Sized(Protocol):
 class ByteCache[K: Hashable, V: Sized | None]:
     """The latest values by their keys, bounded in bytes. Safe to use from several threads at once.
 
-    name: for the log. limit: the most bytes. least: the number of values kept even if they are larger than that.
-    size: the bytes kept now.
+    name: for the log. limit: the most bytes; no more than MOST_KEPT values are kept either. least: the number of values
+    kept even if they are larger than that. size: the bytes kept now.
 
     A value is computed once: whoever asks for it meanwhile waits for it. None is a value too.
     """
@@ -77,7 +79,7 @@ class ByteCache[K: Hashable, V: Sized | None]:
     def _keep(self, key: K, value: V) -> None:
         self._kept[key] = value
         self.size += taken(value)
-        while self.size > self.limit and len(self._kept) > self.least:
+        while (self.size > self.limit or len(self._kept) > MOST_KEPT) and len(self._kept) > self.least:
             dropped, old = self._kept.popitem(last=False)
             self.size -= taken(old)
             log.debug("%s: %s released, %.0f MB kept", self.name, dropped, self.size / 1e6)

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Concatenate
 
 import numpy as np
@@ -22,13 +23,16 @@ from torch import Tensor
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.curved import acceleration
+from vs_slomo.model.dis import classical_motion
 from vs_slomo.model.flow import Seen
-from vs_slomo.model.superslomo import Motion
+from vs_slomo.model.fusion import FUSIONS
+from vs_slomo.model.superslomo import Motion, SuperSloMo
 from vs_slomo.model.unet import MULTIPLE, UNet
+from vs_slomo.model.warp import Flows
 
 from . import render as rendering
 from .cpu import accelerate
-from .cuda import Graphed, Padded
+from .cuda import Graphed, Padded, Recorded, Step
 from .pair import Pair
 from .settings import ACTIVATIONS_PER_PIXEL, CPU_BYTES, DTYPES, TRIM_BYTES, Settings
 from .tiles import SMALLEST, Tiled
@@ -68,20 +72,33 @@ class Engine:
         start = time.perf_counter()
         self.settings, self.stage = settings, settings.stage
         self.device, self.dtype = torch.device(settings.device), DTYPES[settings.precision]
-        self.model, info = weights.load(settings.model)
+        if self.stage.refined:
+            self.model, info = weights.load(settings.model)
+        else:  # no network runs, so none is read: a player that seeks makes a new engine each time
+            info = weights.read_info(settings.model)
+            self.model = SuperSloMo(1, fusion=info.fusion)
         self.model.to(self.device, self.dtype).to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)
         # Only one thread computes on the CPU: each of the host's many would keep memory, and threads of PyTorch's own.
         self._thread = threading.local()
         self._worker: ThreadPoolExecutor | None = None
         if self.device.type == "cpu":
             self._worker = ThreadPoolExecutor(1, "vs_slomo", setattr, (self._thread, "is_worker", True))
-            accelerate(self.model)
+            if self.stage.refined:
+                accelerate(self.model)
         self.pixel_bytes = ACTIVATIONS_PER_PIXEL * info.width * torch.empty(0, dtype=self.dtype).element_size()
         side = settings.tile and max(SMALLEST, round(settings.tile * settings.scale) // MULTIPLE * MULTIPLE)
-        for name in ("flow_net", "interp_net"):
-            setattr(self.model, name, Tiled(self._prepared(getattr(self.model, name)), side, self._room))
+        flow_net, interp_net = (
+            Tiled(self._prepared(net), side, self._room) for net in (self.model.flow_net, self.model.interp_net)
+        )
+        for name, net in (("flow_net", flow_net), ("interp_net", interp_net)):
+            setattr(self.model, name, net)
+        self._moved: Step = partial(_moved, self.model, settings.scale)
+        if self.device.type == "cuda":  # a pair and a motion are recorded as wholes, with what is around the networks
+            self.model.flow = Recorded(partial(_flow, weakref.ref(self.model)), flow_net.whole)  # type: ignore[method-assign, assignment]
+            self._moved = Recorded(self._moved, interp_net.whole)
         self.runs = self._seen_bytes = 0
-        _announce(self.device.type, settings.precision)
+        if self.stage.refined:
+            _announce(self.device.type, settings.precision)
         log.debug("engine: %s, loaded in %.2f s", settings, time.perf_counter() - start)
 
     def _prepared(self, net: UNet) -> torch.nn.Module:
@@ -128,7 +145,8 @@ class Engine:
             trim()
         if self.stage.needs_gray and gray is None:
             raise ArgumentError("gray", gray, f'both frames in gray, for flow="{self.settings.flow}"')
-        i0, i1 = (x.to(self.device, self.dtype) for x in (rgb0, rgb1))
+        dtype = self.dtype if self.stage.refined else torch.float32
+        i0, i1 = (x.to(self.device, dtype) for x in (rgb0, rgb1))
         scale = self.settings.scale
         found = self.stage.find(Seen(i0, i1, gray, scale), self.model)
         return Pair(i0, i1, found.flows, found.finer, self.stage.ratio(scale))
@@ -145,7 +163,13 @@ class Engine:
     @_on_its_thread
     def motion(self, pair: Pair, t: float) -> Motion:
         """Return the motion at t in (0, 1), for planes that `render` can move."""
-        return self.model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, pair.bend, self.settings.scale)
+        fusion = FUSIONS[self.model.fusion]
+        if not self.stage.refined:
+            return classical_motion(pair.flows, t, bend=pair.bend, fusion=fusion, ratio=self.settings.scale)
+        # On CUDA t is filled in there: in a recording a number would stay what it was.
+        at: Tensor | float = torch.full((1, 1, 1, 1), t, device=self.device) if self.device.type == "cuda" else t
+        ft0, ft1, logit = self._moved(pair.i0, pair.i1, *pair.flows, *(pair.finer or (None, None)), pair.bend, at)
+        return Motion(ft0, ft1, logit, t, fusion, (pair.ratio, pair.ratio))
 
     @_on_its_thread
     def render(
@@ -157,26 +181,60 @@ class Engine:
         ratio_y: float,
         origin: tuple[int, int] = (0, 0),
         peak: int | None = None,
+        *,
+        wait: bool = True,
     ) -> Tensor:
         """Return the planes (1, C, h, w) at the motion's time, on the CPU.
 
         ratio_x, ratio_y: their size as a part of the picture's (chroma of 4:2:0: 1/2). origin: as in `Pair`.
         peak: the largest value of integer planes. With it integers come back in their own type; without it, and for
-        floats, float32 does.
+        floats, float32 does. wait: False: on CUDA they are there after `Engine.wait`, and more can be launched.
         """
         plane0, plane1 = plane0.to(self.device), plane1.to(self.device)
         corner = round(origin[0] * ratio_x), round(origin[1] * ratio_y)
-        return downloaded(rendering.render(motion, plane0, plane1, ratio_x, ratio_y, corner, peak))
+        made = sent_back(rendering.render(motion, plane0, plane1, ratio_x, ratio_y, corner, peak))
+        if wait:
+            self.wait()
+        return made
+
+    def wait(self) -> None:
+        """Wait until what `render` returned is there. Only for the current stream: the others go on."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
 
 
-def downloaded(tensor: Tensor) -> Tensor:
-    """Return a tensor on the CPU, once it is there."""
+def _flow(model: weakref.ref[SuperSloMo], i0: Tensor, i1: Tensor) -> Flows:
+    """Return the flow. model: not kept, for it keeps this."""
+    there = model()
+    if there is None:
+        raise RuntimeError("the model is gone")
+    return SuperSloMo.flow(there, i0, i1)
+
+
+def _moved(
+    model: SuperSloMo,
+    scale: float,
+    i0: Tensor,
+    i1: Tensor,
+    f01: Tensor,
+    f10: Tensor,
+    finer01: Tensor | None,
+    finer10: Tensor | None,
+    bend: Tensor | None,
+    t: Tensor | float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the tensors of a motion: Ft0, Ft1, logit."""
+    finer = None if finer01 is None or finer10 is None else (finer01, finer10)
+    made = model.motion(i0, i1, (f01, f10), t, finer, bend, scale)
+    return made.ft0, made.ft1, made.logit
+
+
+def sent_back(tensor: Tensor) -> Tensor:
+    """Return a tensor on the CPU: on CUDA it is there only after `Engine.wait`."""
     if tensor.device.type != "cuda":
         return tensor.cpu()
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    host.copy_(tensor, non_blocking=True)
-    torch.cuda.current_stream(tensor.device).synchronize()  # only this stream: the others go on
-    return host
+    return host.copy_(tensor, non_blocking=True)
 
 
 def trim() -> None:

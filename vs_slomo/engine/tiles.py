@@ -35,9 +35,17 @@ class Tiled(nn.Module):
         self.net, self.tile, self.pixels = net, tile, pixels
         self.limit = float("inf")
 
+    def whole(self, size: torch.Size) -> bool:
+        """Whether a picture (..., H, W) is seen as a whole."""
+        height, width = size[-2:]
+        side = self.tile or max(height, width)
+        return tile_size(height, width, side, min(self.limit, self.pixels())) == (height, width)
+
     def forward(self, x: Tensor) -> Tensor:
         """Run it. Raises SlomoError where even the smallest tile needs too much memory."""
         height, width = x.shape[-2:]
+        if x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return self.net(x)  # type: ignore[no-any-return]  # whoever records has asked whether it is whole
         while True:
             side = self.tile or max(height, width)
             size = tile_size(height, width, side, min(self.limit, self.pixels()))

@@ -28,9 +28,8 @@ from vs_slomo.clips.thumbnails import bare
 from vs_slomo.engine.cache import ByteCache
 from vs_slomo.engine.settings import PAIR_BYTES
 from vs_slomo.errors import SlomoError
-from vs_slomo.model.dis import dis_flow
-from vs_slomo.model.superslomo import Motion, flows_at
-from vs_slomo.model.warp import Flows, backwarp, resize_field, round_trip
+from vs_slomo.model.dis import classical_motion, dis_flow
+from vs_slomo.model.warp import resize_field
 from vs_slomo.timing.positions import HALF, Factor, Times
 from vs_slomo.timing.timecodes import Timecodes
 
@@ -273,12 +272,6 @@ def copy_planes(out: vs.VideoFrame, _k: int, _t: float, given: BaselineInputs) -
             np.copyto(np.asarray(out[p]), np.asarray(picture[p]))
 
 
-DOUBT = 0.5
-"""How much less a warp counts whose flow misses its start: so much logit for each tolerance that it misses by."""
-MOST_DOUBT = 3.0
-"""The most tolerances that count."""
-
-
 class Classical:
     """DIS flow, found once for each pair."""
 
@@ -298,22 +291,3 @@ def both_flows(gray0: vs.VideoFrame, gray1: vs.VideoFrame) -> Tensor:
     """Return DIS flow from one frame to the other and back, (1, 4, H, W)."""
     pictures = [np.asarray(frame[0]) for frame in (gray0, gray1)]
     return torch.cat([dis_flow(*pictures), dis_flow(*pictures[::-1])], 1)
-
-
-def classical_motion(flows: Flows, t: float, *, occlusion: bool) -> Motion:
-    """Return the motion at t that F01 and F10, (1, 2, H, W), give; see `flow`."""
-    f01, f10 = flows
-    ft0, ft1 = flows_at(flows, t)
-    if not occlusion:
-        return Motion(ft0, ft1, torch.zeros_like(f01[:, :1]), 0.5)  # at 1/2 a logit of 0 means half each
-    logit = backwarp(hidden(f01, f10), ft0) - backwarp(hidden(f10, f01), ft1)
-    return Motion(ft0, ft1, DOUBT * logit, t)
-
-
-def hidden(there: Tensor, back: Tensor) -> Tensor:
-    """Return how far following a flow there and back misses the start, in tolerances, (1, 1, H, W).
-
-    there, back: (1, 2, H, W) pixels. See `warp.round_trip`.
-    """
-    missed, allowed = round_trip(there, back)
-    return (missed / allowed).sqrt().clamp(max=MOST_DOUBT)

@@ -14,7 +14,8 @@ import torch
 import vapoursynth as vs
 from torch import Tensor
 
-from vs_slomo.clips import cuts, durations, formats, frames
+from vs_slomo.clips import formats, frames
+from vs_slomo.clips.properties import view_of
 from vs_slomo.engine.pair import Pair
 from vs_slomo.model.steady import sigmoid
 from vs_slomo.model.warp import Flows, pixel_grid, resize_field, round_trip
@@ -99,9 +100,10 @@ def shown(what: Shown, out: vs.VideoNode, clip: vs.VideoNode, times: Times, opti
         gray = layers.clip(
             vs.GRAYS, lambda moment, pair: layers.visibility(pair, float(moment.t)), still=0.5, cut=0.5, curved=True
         )
-        picture = vs.core.std.ShufflePlanes([gray] * 3, [0, 0, 0], vs.RGB)
+        picture = vs.core.std.ShufflePlanes([gray] * 3, [0, 0, 0], vs.RGB).std.SetFrameProps(_Matrix=vs.MATRIX_RGB)
     matrix = {} if out.format.color_family == vs.RGB else {"matrix": vs.MATRIX_BT709}
-    return picture.resize.Bilinear(format=out.format.id, **matrix).std.CopyFrameProps(out, props=[cuts.NEXT, cuts.PREV])
+    limited = out.format.color_family == vs.YUV and out.format.sample_type == vs.INTEGER
+    return view_of(out, picture.resize.Bilinear(format=out.format.id, range=int(not limited), **matrix))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +157,7 @@ class Layers:
                         frames.write_planes(out, planes, layer(moment, found), found.box)
             return out
 
-        kept = [durations.NUM, durations.DEN, "_SARNum", "_SARDen"]
-        return blank.std.ModifyFrame(inputs.clips, fill).std.CopyFrameProps(fed.first.native, props=kept)
+        return view_of(fed.first.native, blank.std.ModifyFrame(inputs.clips, fill))
 
     def flows(self, pair: Pair) -> Flows:
         """Return F01 and F10 in pixels of the clip, (1, 2, H, W), without the bars."""
@@ -221,7 +222,7 @@ def coloured(flow: vs.VideoNode, span: float | None) -> vs.VideoNode:
             np.copyto(np.asarray(out[p]), plane * 255 + 0.5, casting="unsafe")
         return out
 
-    return blank.std.ModifyFrame([blank, flow], paint)
+    return view_of(flow, blank.std.ModifyFrame([blank, flow], paint))
 
 
 def with_moment(frame: vs.VideoFrame, moment: Moment) -> vs.VideoFrame:

@@ -55,7 +55,7 @@ class RateOptions(TypedDict, total=False):
         int | None,
         Option(
             help="A target rate in place of `multi`, in frames a second",
-            allowed="an integer of at least 1, below 2^63",
+            allowed="an integer of at least 1",
             check=optional(integer(1, LARGEST_RATE)),
             flag=None,
         ),
@@ -64,7 +64,7 @@ class RateOptions(TypedDict, total=False):
         int | None,
         Option(
             help="The target rate's denominator, as in 60000/1001",
-            allowed="an integer of at least 1, below 2^63",
+            allowed="an integer of at least 1",
             check=optional(integer(1, LARGEST_RATE)),
             none="1",
             flag=None,
@@ -113,7 +113,8 @@ class MovingOptions(TypedDict, total=False):
     flow: Annotated[
         FlowName | None,
         Option(
-            help="Flow stage: `unet` (the paper's network) or `dis` (classical flow, refined by the second network)",
+            help="Flow stage: `unet` (the paper's network), `dis` (classical flow), `both` (the first, refined) "
+            "or `fast` (a draft, without a network)",
             allowed=f"None or one of {', '.join(FLOWS)}",
             check=optional(key_of(FLOWS)),
             none="by size and device",

@@ -19,7 +19,7 @@ import vapoursynth as vs
 from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
-from vs_slomo.clips.select import Pattern, select
+from vs_slomo.clips.select import Pattern, is_endless, select
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
 from vs_slomo.timing import positions as timing
@@ -32,8 +32,8 @@ from .options import Options, Spread, check, check_options, check_switch
 from .pairs import Moment, PairFinder, Shared, frame_inputs
 from .record import MAX_GAP, MOVING, SC_THRESHOLD, SLOMO, Borders, Precision, ScAction, Scale, Shown
 
-LONGEST = 1 << 29
-"""The most frames of output: the host counts in 31 bits, and each stream's frames are counted beside the originals."""
+COUNTED = 1 << 31
+"""The host counts frames in 31 bits, and each stream's frames are counted beside the originals."""
 
 
 def slomo(
@@ -81,10 +81,12 @@ def slomo(
     scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is 1 for clips up to 640x480
         on the CPU and up to 1920x1088 on a GPU, and the model's own for larger ones. "auto" halves the model's own
         until the networks see at most 2^20 pixels (see `settings.check_scale`).
-    flow: "unet" (the paper's network) or "dis" (classical flow on the CPU at full resolution, refined by the
-        second network). None is "unet" where it sees the whole picture (scale 1) and on a GPU, else the model's own.
+    flow: "unet" (the paper's network), "dis" (classical flow on the CPU at full resolution) or "both" (the network's
+        flow, refined by classical means on the CPU). The second network refines each of them at t. "fast" is a draft:
+        classical flow at `scale`, and no network. None is "unet" on a GPU; on the CPU "both" where the networks see
+        the picture at full size, else the model's own.
     device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is. Several of one kind, as in
-        ["cuda:0", "cuda:1"], share the pairs. For that the host must be asked for `Options.requests` frames at once.
+        ["cuda:0", "cuda:1"], share the pairs. For that the host must be asked for `Spread.requests` frames at once.
     precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, "bf16" on a CPU that multiplies it
         natively (AVX-512 BF16, AMX), else "fp32".
     tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
@@ -134,6 +136,7 @@ def slomo(
         timecodes=timecodes,
         slow_motion=slow_motion,
         keep=options.dedupe is None,
+        streams=options.streams,
     )
 
 
@@ -147,11 +150,13 @@ def multiplied(
     timecodes: Timecodes | str | os.PathLike[str] | None = None,
     slow_motion: bool = False,
     keep: bool = True,
+    streams: int = 1,
 ) -> vs.VideoNode:
     """Return what `made` makes of the clip at its new times, with its new rate or durations.
 
     made: from the times to a clip of that many frames, as `interleave` makes it. keep: return the clip itself where the
-    factor is 1. The rest is as in `slomo`.
+    factor is 1. streams: as in `Options`. The rest is as in `slomo`. A player's clip without a known end is cut where
+    the host's numbers end, weeks later.
     """
     check_switch("slow_motion", slow_motion)
     factor = timing.parse_multi(multi)
@@ -171,11 +176,14 @@ def multiplied(
         return clip
     if codes is None and clip.fps:
         codes = Timecodes.constant(clip.num_frames, clip.fps)
+    longest = COUNTED // max(4, streams + 2)
     times = timing.Timing(clip.num_frames, factor)
-    if times.length > LONGEST:
+    if times.length > longest and is_endless(clip):
+        times = timing.Timing(max(1, int(longest / factor)), factor)
+    if times.length > longest:
         name, got = ("multi", multi) if rate is None else ("fps_num/fps_den", str(rate))
-        most = f"{LONGEST // clip.num_frames} times the clip's"
-        raise ArgumentError(name, got, f"at most {LONGEST} frames of output, {most}")
+        most = f"{longest // clip.num_frames} times the clip's"
+        raise ArgumentError(name, got, f"at most {longest} frames of output, {most}")
     out = made(times)
     slowed = factor if slow_motion else Fraction(1)
     if codes is None:
@@ -271,9 +279,10 @@ class NewFrames:
         engine, a, b = self.finder.engine, fed.first.native, fed.second.native
         integer, bits = a.format.sample_type == vs.SampleType.INTEGER, a.format.bits_per_sample
         motion = engine.motion(pair, float(moment.t))
-        render = partial(engine.render, motion, origin=pair.origin, peak=2**bits - 1 if integer else None)
+        peak = 2**bits - 1 if integer else None
+        render = partial(engine.render, motion, origin=pair.origin, peak=peak, wait=False)
         read = [partial(self.finder.planes, k) for k in (moment.first, moment.second)]
-        fill(out, a, b, render, pair.box, read)
+        fill(out, a, b, render, pair.box, read, engine.wait)
 
 
 def fill(
@@ -283,17 +292,22 @@ def fill(
     between: Callable[[Tensor, Tensor, float, float], Tensor],
     box: Box | None = None,
     read: Sequence[Callable[[vs.VideoFrame, tuple[int, ...]], Tensor]] = (frames.read_planes, frames.read_planes),
+    wait: Callable[[], None] = lambda: None,
 ) -> None:
     """Write what lies between two frames, made from their own planes; alpha too, where both have it.
 
     between: makes planes from the same planes of both frames and their size as a part of the picture's, as
     `Engine.render` does. box: the part of the picture that is made and written; None is all of it. read: reads planes
-    of the first frame, and of the second.
+    of the first frame, and of the second. wait: returns once all that was made is there.
     """
     box = box or Box(0, 0, a.width, a.height)
+    made = []
     for planes, ratio_x, ratio_y in frames.plane_groups(a.format):
         plane0, plane1 = (box.of(way(x, planes), ratio_x, ratio_y) for way, x in zip(read, (a, b), strict=True))
-        frames.write_planes(out, planes, between(plane0, plane1, ratio_x, ratio_y), box, ratio_x, ratio_y)
+        made.append((planes, between(plane0, plane1, ratio_x, ratio_y), box, ratio_x, ratio_y))
+    wait()
+    for each in made:
+        frames.write_planes(out, *each)
     alpha0, alpha1 = frames.alpha(a), frames.alpha(b)
     if alpha0 is not None and alpha1 is not None:
         alpha, own = alpha0.copy(), alpha0.format

@@ -25,6 +25,7 @@ from vs_slomo.engine.engine import Engine
 from vs_slomo.engine.settings import Settings
 from vs_slomo.errors import SlomoError
 from vs_slomo.filters.slomo import slomo
+from vs_slomo.model.flow import NETWORK
 from vs_slomo.model.superslomo import SuperSloMo, network_input
 from vs_slomo.weights import ModelInfo
 
@@ -159,7 +160,10 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
         networks = spent.seconds / (time.perf_counter() - start)
     ms = {name: 1000 * statistics.median(x) for name, x in took.items()}
     multiplied = _flops(info, seen[0])
-    by_flow, by_interp = (multiplied[0] if settings.stage.uses_network else 0.0), multiplied[1]
+    by_flow, by_interp = (
+        (multiplied[0] if settings.stage.uses_network else 0.0),
+        (multiplied[1] if settings.stage.refined else 0.0),
+    )
     product = 2 * PRODUCT[device.type] ** 3
     frame, chain = ms["frames"] / (multi - 1), ms["chain"] / (multi - 1)
     each = ms["pair"] / (multi - 1) + frame
@@ -268,8 +272,8 @@ def _flops(info: ModelInfo, seen: Tensor) -> tuple[float, float]:
 def _difference(
     model: SuperSloMo, engine: Engine, settings: Settings, rgb: list[Tensor], seen: list[Tensor], multi: int
 ) -> float | None:
-    """Return how far our picture is from the plain one at the same scale; None for another flow stage."""
-    if not settings.stage.uses_network:
+    """Return how far our picture is from the plain one at the same scale; None if a stage is not the network alone."""
+    if settings.flow != NETWORK:
         return None
     t = 1 / multi
     with torch.inference_mode():

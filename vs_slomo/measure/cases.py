@@ -17,6 +17,7 @@ import vapoursynth as vs
 
 from vs_slomo.clips import cuts
 from vs_slomo.errors import ArgumentError, SourceError
+from vs_slomo.given import file_name, whole_number
 from vs_slomo.training.data import find_clips
 from vs_slomo.training.pictures import PICTURES, read_picture
 from vs_slomo.video.source import source
@@ -30,6 +31,7 @@ TRIPLETS = (
 )
 """Names of a folder's pictures: the truth is the second one."""
 PAIRS = 12
+MOST = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,12 @@ def find_cases(
 
     Raises ArgumentError and SourceError.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    folder = file_name("folder", folder, "a folder")
+    if not os.path.isdir(folder):  # noqa: PTH112  # of any name
         raise ArgumentError("folder", str(folder), "a folder")
     for name, value, least in (("stride", stride, 2), ("cases", cases, 1), ("max_size", max_size, 16)):
-        if value is not None and value < least:
-            raise ArgumentError(name, value, f"None or an integer of at least {least}")
+        if value is not None:
+            whole_number(name, value, least, MOST, f"None or an integer of at least {least}")
     triplets = list(find_triplets(folder))
     if triplets:
         if stride not in (None, 2):

@@ -26,17 +26,18 @@ from torch import Tensor
 from vs_slomo.clips import cuts
 from vs_slomo.errors import ArgumentError, SlomoError
 from vs_slomo.filters.motion import motion
+from vs_slomo.given import file_name, whole_number
 from vs_slomo.outputs import check_output, write_text
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.video.render import Progress, parse_span
 from vs_slomo.video.source import source as open_source
 from vs_slomo.weights import FLOWS
 
-from .cases import evenly_spread, in_memory, shrunk
+from .cases import MOST, evenly_spread, in_memory, shrunk
 from .methods import Method, default_method, methods, model_line
 from .plots import COLOURS, psnr_chart
 from .report import amplified, as_image, csv_text, known_metrics, table
-from .scores import Metric, Score, has_ssimulacra2, measured, rgb_frames, ssimulacra2
+from .scores import UNKNOWN, Metric, Score, has_ssimulacra2, measured, rgb_frames, ssimulacra2
 
 log = logging.getLogger("vs_slomo")
 
@@ -90,13 +91,13 @@ def compare(
 
     Raises ArgumentError, SourceError, and what `methods` raises.
     """
-    output = Path(output)
+    output = file_name("output", output)
     check_output(output, overwrite=overwrite)
     if output.suffix.lower() not in (".html", ".htm"):
         raise ArgumentError("output", str(output), "an .html file")
     for name, value, least in (("pictures", pictures, 1), ("max_size", max_size, SMALLEST)):
-        if value is not None and value < least:
-            raise ArgumentError(name, value, f"an integer of at least {least}")
+        if value is not None:
+            whole_number(name, value, least, MOST, f"an integer of at least {least}")
     chosen = methods(names, **options)
     whole, first, last = _taken(open_source(input, source), span, max_size)
     size = whole.width, whole.height
@@ -116,9 +117,9 @@ def compare(
         made, seconds[name] = _timed(method, thinned, between, done)
         for n in between:
             picture = next(rgb_frames(made[n]))
-            seen_as = {"ssimulacra2": ssimulacra2(picture, truths[n])} if visible else {}
+            similar = ssimulacra2(picture, truths[n]) if visible else UNKNOWN
             case = Path(input).name, str(first + n), 0.5, name
-            scores.append(Score(*case, *measured(picture, truths[n]), **seen_as))
+            scores.append(Score(*case, *measured(picture, truths[n]), ssimulacra2=similar))
             if n in seen:
                 seen[n][name] = picture
     for stage in FLOWS:

@@ -12,10 +12,11 @@ import numpy as np
 import vapoursynth as vs
 
 from vs_slomo.clips.frames import read_planes
-from vs_slomo.errors import ArgumentError
 from vs_slomo.filters.baselines import blend
 from vs_slomo.filters.slomo import slomo
+from vs_slomo.given import file_name, whole_number
 from vs_slomo.metrics import psnr
+from vs_slomo.outputs import check_output
 from vs_slomo.video.render import Progress, encode
 
 from .landscape import Landscape
@@ -51,19 +52,18 @@ def scene_clip(frames: int, step: Fraction, width: int, height: int) -> vs.Video
 
 def titled(clip: vs.VideoNode, text: str) -> vs.VideoNode:
     """Return an RGB24 clip with a line of text at its foot."""
-    height = max(0.0014 * clip.height, 0.2)
-    thick = max(1, round(2 * height))
-    mask = np.zeros((clip.height, clip.width), np.uint8)
-    place = round(0.03 * clip.height), round(0.95 * clip.height)
-    edge = mask.copy()
-    cv2.putText(mask, text, place, cv2.FONT_HERSHEY_SIMPLEX, height, (255,), thick, cv2.LINE_AA)
-    cv2.putText(edge, text, place, cv2.FONT_HERSHEY_SIMPLEX, height, (255,), 3 * thick, cv2.LINE_AA)
+    size, face = max(0.0017 * clip.height, 0.2), cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), below = cv2.getTextSize(text, face, size, 1)
+    left, foot = round(0.03 * clip.height), round(0.95 * clip.height)
+    mask, shade = np.zeros((clip.height, clip.width), np.uint8), np.ones((clip.height, clip.width), np.float32)
+    cv2.rectangle(shade, (left - below, foot - height - below), (left + width + below, foot + below), 0.3, -1)
+    cv2.putText(mask, text, (left, foot), face, size, 255, 1, cv2.LINE_AA)
 
     def write(n: int, f: vs.VideoFrame) -> vs.VideoFrame:  # noqa: ARG001  # the host's names
         out = f.copy()
         for p in range(3):
             plane = np.asarray(out[p])
-            np.copyto(plane, np.maximum(plane * (1 - 0.8 * (edge / 255)), mask).astype(np.uint8))
+            np.copyto(plane, np.maximum(plane * shade, mask).astype(np.uint8))
         return out
 
     return clip.std.ModifyFrame(clip, write)
@@ -87,10 +87,10 @@ def demo(
     width, height: of either half. interpolation: further arguments of `slomo`. Raises ArgumentError, and what `slomo`
     and `encode` raise.
     """
-    if multi < 2:
-        raise ArgumentError("multi", multi, "an integer of at least 2")
-    if frames < 2:
-        raise ArgumentError("frames", frames, "an integer of at least 2")
+    multi = whole_number("multi", multi, 2, 1000, "an integer of at least 2, up to 1000")
+    frames = whole_number("frames", frames, 2, 100_000, "an integer of at least 2, up to 100000")
+    width, height = (whole_number(name, value, 32, 4096) for name, value in (("width", width), ("height", height)))
+    check_output(file_name("output", output), overwrite=overwrite)
     truth = scene_clip((frames - 1) * multi + 1, Fraction(1, multi), width, height)
     truth = truth.std.AssumeFPS(fpsnum=SHOWN_RATE.numerator, fpsden=SHOWN_RATE.denominator)
     source = truth[::multi].std.AssumeFPS(fpsnum=SHOWN_RATE.numerator, fpsden=SHOWN_RATE.denominator)

@@ -41,6 +41,11 @@ def noise(random: np.random.Generator, height: int, width: int, cell: float, oct
     return (total - low) / (high - low)
 
 
+def single(*numbers: float) -> NDArray[np.float32]:
+    """Return the numbers, such as a colour's, in single precision."""
+    return np.array(numbers, np.float32)
+
+
 def covered(colour: NDArray[np.float32], cover: NDArray[np.float32]) -> Picture:
     """Return a layer of a colour, (H, W, 3) or (3,), and its cover, (H, W)."""
     return np.dstack([np.broadcast_to(colour, (*cover.shape, 3)) * cover[..., None], cover]).astype(np.float32)
@@ -103,11 +108,11 @@ class Landscape:
         """A morning sky, and the sun."""
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32) / self.unit
         up = np.clip(1 - y / 260, 0, 1)[..., None]
-        picture = np.float32([0.98, 0.80, 0.62]) * (1 - up) + np.float32([0.28, 0.52, 0.82]) * up
+        picture = single(0.98, 0.80, 0.62) * (1 - up) + single(0.28, 0.52, 0.82) * up
         far = np.hypot(x - 0.78 * self.width / self.unit, y - 130)
-        glow = np.exp(-far / 90)[..., None] * np.float32([0.30, 0.22, 0.08])
+        glow = np.exp(-far / 90)[..., None] * single(0.30, 0.22, 0.08)
         disc = np.clip(22.5 - far, 0, 1)[..., None]
-        picture = np.clip((picture + glow) * (1 - disc) + disc * np.float32([1, 0.96, 0.82]), 0, 1)
+        picture = np.clip((picture + glow) * (1 - disc) + disc * single(1, 0.96, 0.82), 0, 1)
         return np.dstack([picture, np.ones_like(x)]).astype(np.float32)
 
     @cached_property
@@ -118,7 +123,7 @@ class Landscape:
         fade = np.clip(1 - np.arange(height, dtype=np.float32) / (0.5 * height), 0, 1)[:, None]
         cover = np.clip((thick - 0.52) * 3.2, 0, 0.9) * fade
         light = 0.86 + 0.14 * np.roll(thick, 4, axis=0)
-        return covered(light[..., None] * np.float32([1, 0.97, 0.94]), cover.astype(np.float32))
+        return covered(light[..., None] * single(1, 0.97, 0.94), cover.astype(np.float32))
 
     def ridge(self, layer: int, width: int, foot: float, rise: float, cell: float) -> NDArray[np.float32]:
         """Return a skyline: for each column, the row where the land begins."""
@@ -139,8 +144,8 @@ class Landscape:
         below = (np.arange(self.height, dtype=np.float32)[:, None] - skyline)[..., None] / self.unit
         high = np.clip((170 - skyline / self.unit) / 60, 0, 1)[None, :, None]
         snow = np.clip((34 * high + 26 * (rock - 0.5) - below) / 7, 0, 1) * high
-        colour = np.float32([0.42, 0.47, 0.60]) + (rock - 0.5) * 0.34
-        return self.land(skyline, (colour * (1 - snow) + snow * np.float32([0.95, 0.95, 0.98])).astype(np.float32))
+        colour = single(0.42, 0.47, 0.60) + (rock - 0.5) * 0.34
+        return self.land(skyline, (colour * (1 - snow) + snow * single(0.95, 0.95, 0.98)).astype(np.float32))
 
     @cached_property
     def hills(self) -> Picture:
@@ -148,7 +153,7 @@ class Landscape:
         width = self.long(0.55)
         skyline = self.ridge(4, width, 300, 70, 190)
         wood = noise(self.random(5), self.height, width, 34 * self.unit)[..., None]
-        picture = self.land(skyline, (np.float32([0.30, 0.44, 0.26]) + (wood - 0.5) * 0.4).astype(np.float32))
+        picture = self.land(skyline, (single(0.30, 0.44, 0.26) + (wood - 0.5) * 0.4).astype(np.float32))
         random = self.random(6)
         for x in sorted(random.uniform(0, width, width // max(1, round(16 * self.unit)))):
             foot = float(skyline[int(x)]) + random.uniform(2, 30) * self.unit
@@ -167,7 +172,7 @@ class Landscape:
         width = self.long(1)
         skyline = self.ridge(7, width, 322, 16, 260)
         grass = noise(self.random(8), self.height, width, 20 * self.unit)[..., None]
-        picture = self.land(skyline, (np.float32([0.44, 0.56, 0.22]) + (grass - 0.5) * 0.42).astype(np.float32))
+        picture = self.land(skyline, (single(0.44, 0.56, 0.22) + (grass - 0.5) * 0.42).astype(np.float32))
         random = self.random(9)
         for _ in range(round(width / self.unit / 5)):
             place = (random.uniform(0, width), random.uniform(322, 358) * self.unit)
@@ -282,7 +287,7 @@ def paint(
         return
     cover = np.zeros((last[1] - first[1], last[0] - first[0]), np.uint8)
     draw(cover, first)
-    part = (cover / np.float32(255))[..., None]
+    part = (cover.astype(np.float32) / 255)[..., None]
     place = picture[first[1] : last[1], first[0] : last[0]]
     place *= 1 - part
-    place += part * np.float32([*colour, 1])
+    place += part * single(*colour, 1)

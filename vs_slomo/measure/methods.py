@@ -15,6 +15,7 @@ from vs_slomo.errors import ArgumentError, SlomoError, SourceError
 from vs_slomo.filters.baselines import blend, flow, mc, sample
 from vs_slomo.filters.options import check_options
 from vs_slomo.filters.slomo import slomo
+from vs_slomo.given import texts
 from vs_slomo.training.pictures import Image
 from vs_slomo.video.probe import ffmpeg, last_lines, run
 from vs_slomo.video.render import raw_input
@@ -46,7 +47,7 @@ def methods(names: Sequence[str] | None = None, *, sc: bool = True, **options: A
     }
     chosen = {}
     probe = vs.core.std.BlankClip(format=vs.GRAY8, width=64, height=64, length=2)
-    for name in known if names is None else names:
+    for name in known if names is None else texts("methods", names, f"some of {', '.join(known)}"):
         if name not in known:
             raise ArgumentError("methods", name, f"some of {', '.join(known)}")
         try:

@@ -13,8 +13,8 @@ import numpy as np
 from .scores import Score
 
 COLOURS = (
-    *("#2f7fd6", "#d1495b", "#7d6bd6", "#808080", "#a67c00"),
-    *("#2a9459", "#b8559f", "#c8651b", "#148f9e"),
+    *("#2f7fd6", "#d1495b", "#7d6bd6", "#5f8f1f", "#c0692b", "#808080"),
+    *("#a67c00", "#2a9459", "#b8559f", "#148f9e", "#9c6b4f", "#5a7fa0"),
 )
 """Of the methods, in their order: each has a contrast of at least 3 with white and with a dark page."""
 STYLE = """<style>

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -123,7 +124,7 @@ class WorstCases:
     def __call__(self, case: LeftOut, made: Mapping[str, Tensor], truth: Tensor, scores: list[Score]) -> None:
         """Keep this frame if it is among the worst so far."""
         self.seen += 1
-        title = f"{case.clip} {case.name}".replace("/", "_").strip()
+        title = re.sub(r"[\s/]+", "_", f"{case.clip} {case.name}".strip())
         self.panels.append((-scores[0].psnr, -self.seen, title, panel(made, truth, scores)))
         self.panels = sorted(self.panels, reverse=True)[: self.count]
 

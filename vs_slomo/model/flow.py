@@ -7,6 +7,7 @@ the names of all stages are cheap to ask for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class FlowStage(ABC):
     """Whether it must be fed both frames' luma at full size."""
     uses_network = False
     """Whether it runs the model's own flow network."""
+    refined = True
+    """Whether the second network refines what it finds and says what is visible; else no network runs at all."""
 
     @abstractmethod
     def ratio(self, scale: float) -> float:
@@ -73,8 +76,8 @@ class Network(FlowStage):
         return Found(model.flow(seen.i0, seen.i1))
 
 
-class Classical(FlowStage):
-    """DIS (Kroeger et al., ECCV 2016) by OpenCV, on the CPU, at the picture's resolution."""
+class Full(FlowStage):
+    """A stage that finds the flow at the picture's resolution, on the CPU."""
 
     needs_gray = True
 
@@ -82,25 +85,84 @@ class Classical(FlowStage):
         """Return the picture's resolution."""
         return 1.0
 
-    def find(self, seen: Seen, model: SuperSloMo) -> Found:  # noqa: ARG002  # a stage may use it
+    @abstractmethod
+    def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
+        """Return F01 and F10, (1, 2, H, W) float32 on the CPU, in the picture's pixels, without padding."""
+
+    def find(self, seen: Seen, model: SuperSloMo) -> Found:
         """Find the flow at full size, and shrink it for the interpolation network."""
-        from .dis import dis_flow
         from .warp import padded_to, resize_field
 
         if seen.gray is None:
             raise TypeError("this flow stage needs both frames in gray")
-        gray0, gray1 = seen.gray
-        height, width = (round(n / seen.scale) for n in seen.i0.shape[-2:])
-        f01, f10 = (
-            padded_to(dis_flow(a, b).to(seen.i0.device), height, width) for a, b in ((gray0, gray1), (gray1, gray0))
-        )
+        found = self.at_full_size(*seen.gray, seen, model)
+        size = (round(n / seen.scale) for n in seen.i0.shape[-2:])
+        height, width = size
+        f01, f10 = (padded_to(f.to(seen.i0.device), height, width) for f in found)
+        if seen.scale == 1:
+            return Found((f01, f10))
         small01, small10 = (resize_field(f, seen.scale, seen.scale) * seen.scale for f in (f01, f10))
         return Found((small01, small10), (f01, f10))
 
 
-FlowName = Literal["unet", "dis"]
+class Classical(Full):
+    """DIS (Kroeger et al., ECCV 2016) by OpenCV."""
+
+    def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:  # noqa: ARG002
+        """Run it in both directions, side by side where the networks are elsewhere."""
+        from .dis import dis_flow
+
+        ways = (gray0, gray1), (gray1, gray0)
+        if seen.i0.device.type == "cpu":  # the networks run there too, on all cores
+            return dis_flow(*ways[0]), dis_flow(*ways[1])
+        with ThreadPoolExecutor(2) as threads:  # OpenCV lets Python go on meanwhile
+            there, back = threads.map(lambda way: dis_flow(*way), ways)
+        return there, back
+
+
+class Both(Full):
+    """The flow network's flow, refined by classical means: see `dis.refined` and `dis.nearer`."""
+
+    uses_network = True
+
+    def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
+        """Refine the network's flow, take DIS's where that fits better nearby, and refine again."""
+        from .dis import dis_flow, nearer, refined
+        from .warp import resize_field
+
+        height, width = gray0.shape
+        grow = 1 / seen.scale
+        f01, f10 = (
+            resize_field(f.cpu(), grow, grow)[..., :height, :width] * grow for f in model.flow(seen.i0, seen.i1)
+        )
+        near = refined(gray0, gray1, f01), refined(gray1, gray0, f10)
+        f01, f10 = nearer(gray0, gray1, near, (dis_flow(gray0, gray1), dis_flow(gray1, gray0)))
+        return refined(gray0, gray1, f01), refined(gray1, gray0, f10)
+
+
+class Fast(FlowStage):
+    """DIS with its fast preset at the networks' resolution, and no network: for a draft."""
+
+    refined = False
+
+    def ratio(self, scale: float) -> float:
+        """Return the networks' own resolution."""
+        return scale
+
+    def find(self, seen: Seen, model: SuperSloMo) -> Found:  # noqa: ARG002  # a stage may use it
+        """Find the flow between the pictures' luma."""
+        from .dis import dis_flow, luma
+
+        gray0, gray1 = luma(seen.i0), luma(seen.i1)
+        f01, f10 = (dis_flow(a, b, fast=True).to(seen.i0.device) for a, b in ((gray0, gray1), (gray1, gray0)))
+        return Found((f01, f10))
+
+
+FlowName = Literal["unet", "dis", "both", "fast"]
 NETWORK: FlowName = "unet"
 CLASSICAL: FlowName = "dis"
-FLOWS: dict[FlowName, FlowStage] = {NETWORK: Network(), CLASSICAL: Classical()}
+BOTH: FlowName = "both"
+DRAFT: FlowName = "fast"
+FLOWS: dict[FlowName, FlowStage] = {NETWORK: Network(), CLASSICAL: Classical(), BOTH: Both(), DRAFT: Fast()}
 """Every flow stage by its name; the first is for model files that name none."""
 DEFAULT: FlowName = next(iter(FLOWS))

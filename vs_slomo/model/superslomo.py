@@ -41,8 +41,8 @@ class Motion:
 
     def resized(self, ratio_x: float, ratio_y: float) -> Motion:
         """Return the same motion at another resolution, given as a part of its own; ratios are powers of two."""
-        ratio = torch.tensor([ratio_x, ratio_y], device=self.ft0.device).view(1, 2, 1, 1)
-        ft0, ft1 = (resize_field(f, ratio_x, ratio_y) * ratio for f in (self.ft0, self.ft1))
+        x, y = ratio_x, ratio_y
+        ft0, ft1 = (stretched(resize_field(f, x, y), x, y) for f in (self.ft0, self.ft1))
         logit, (own_x, own_y) = resize_field(self.logit, ratio_x, ratio_y), self.ratio
         return replace(self, ft0=ft0, ft1=ft1, logit=logit, ratio=(own_x * ratio_x, own_y * ratio_y))
 
@@ -161,6 +161,11 @@ class SuperSloMo(nn.Module):
         """
         i0, i1 = network_input(frame0, scale), network_input(frame1, scale)
         return self.motion(i0, i1, self.flow(i0, i1), t, scale=scale).for_planes(1, 1).render(frame0, frame1)
+
+
+def stretched(flow: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
+    """Return a flow (B, 2, H, W) in other pixels, so many times as many."""
+    return flow * ratio_x if ratio_x == ratio_y else torch.cat((flow[:, :1] * ratio_x, flow[:, 1:] * ratio_y), dim=1)
 
 
 def network_input(frame: Tensor, scale: float) -> Tensor:

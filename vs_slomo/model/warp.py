@@ -35,9 +35,10 @@ def backwarp(image: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
     """
     height, width = image.shape[-2:]
     position = pixel_grid(height, width, image.device) + flow.float()
-    # grid_sample's -1 and 1 are the outer edges of the border pixels (align_corners=False).
-    span = torch.tensor([width, height], dtype=torch.float32, device=image.device).view(1, 2, 1, 1)
-    grid = ((2 * position + 1) / span - 1).permute(0, 2, 3, 1)
+    # grid_sample's -1 and 1 are the outer edges of the border pixels (align_corners=False). Numbers, not a tensor of
+    # both sides: that would be copied to the device at each call, and the host would wait for it.
+    x, y = position.unbind(1)
+    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
     return F.grid_sample(image.float(), grid, mode, padding_mode="border", align_corners=False).to(image.dtype)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Literal, get_args
 
 from vs_slomo.errors import ArgumentError, shown
@@ -85,8 +86,12 @@ def sampler(curve: Curve, step: Fraction, frames: int) -> tuple[Sampler, int]:
     """
     if callable(curve):
         return lambda n: _called(curve, n * step), frames
+    names: Callable[[int], str] = "keyframe {}".format
     if isinstance(curve, str | os.PathLike):
-        curve = read(curve)
+        file, numbered = Path(curve).name, read_numbered(curve)
+        names, curve = lambda n: f"{file}, line {numbered[n][0]}", [keyframe for _, keyframe in numbered]
+        if not curve:
+            raise ArgumentError("curve", file, "at least one line of output time and source time")
     if not isinstance(curve, Iterable) or isinstance(curve, Mapping):
         raise ArgumentError("curve", curve, "keyframes, the name of a file of them, a function, or an array")
     points = list(islice(curve, LISTED + 1))
@@ -95,7 +100,7 @@ def sampler(curve: Curve, step: Fraction, frames: int) -> tuple[Sampler, int]:
     if not points:
         raise ArgumentError("curve", curve, "at least one keyframe or number")
     if hasattr(points[0], "__len__"):
-        keyframes = _keyframes(points)
+        keyframes = _keyframes(points, names)
         return lambda n: keyframes(n * step), int(keyframes.times[-1] / step)
     values = tuple(_number(value, f"as value {n}") for n, value in enumerate(points))
     each: list[Easing] = ["linear"] * len(values)
@@ -103,51 +108,57 @@ def sampler(curve: Curve, step: Fraction, frames: int) -> tuple[Sampler, int]:
 
 
 def read(path: str | os.PathLike[str]) -> list[Keyframe]:
-    """Read keyframes from a text file: output time, source time and easing in each line.
+    """Return the keyframes of `read_numbered`."""
+    return [keyframe for _, keyframe in read_numbered(path)]
+
+
+def read_numbered(path: str | os.PathLike[str]) -> list[tuple[int, Keyframe]]:
+    """Read keyframes from a text file: output time, source time and easing in each line; each with its line's number.
 
     Numbers are decimals or fractions ("1001/24"), the easing may be left out, what follows # is a comment.
     """
-    keyframes: list[Keyframe] = []
+    keyframes: list[tuple[int, Keyframe]] = []
     for n, line in enumerate(read_lines(path, "curve", "a file of keyframes that can be read"), 1):
         match line.partition("#")[0].split():
             case []:
                 pass
             case [time, source]:
-                keyframes.append((time, source))
+                keyframes.append((n, (time, source)))
             case [time, source, "linear" | "hold" | "smooth" as easing]:
-                keyframes.append((time, source, easing))
+                keyframes.append((n, (time, source, easing)))
             case _:
                 allowed = f"output time, source time and, if you like, one of {', '.join(EASINGS)}"
                 raise ArgumentError("curve", f"{path}, line {n}: {line}", allowed)
     return keyframes
 
 
-def _keyframes(curve: Sequence[object]) -> Keyframes:
-    """Check keyframes and make them exact."""
+def _keyframes(curve: Sequence[object], names: Callable[[int], str]) -> Keyframes:
+    """Check keyframes and make them exact. names: from a keyframe's number to what errors call it."""
     times, sources = [], []
     easings: list[Easing] = []
     for n, keyframe in enumerate(curve):
-        if isinstance(keyframe, str) or not isinstance(keyframe, Iterable) or len(parts := [*keyframe]) not in (2, 3):
+        parts = [*islice(keyframe, 4)] if isinstance(keyframe, Iterable) and not isinstance(keyframe, str) else []
+        if len(parts) not in (2, 3):
             raise ArgumentError(
-                "curve", f"keyframe {n}: {shown(keyframe)}", "(output time, source time) or with an easing"
+                "curve", f"{names(n)}: {shown(keyframe)}", "(output time, source time) or with an easing"
             )
-        times.append(_number(parts[0], f"as keyframe {n}'s output time"))
-        sources.append(_number(parts[1], f"as keyframe {n}'s source time"))
-        easings.append(_easing(parts[2] if len(parts) == 3 else "linear", n))
+        times.append(_number(parts[0], f"as {names(n)}'s output time"))
+        sources.append(_number(parts[1], f"as {names(n)}'s source time"))
+        easings.append(_easing(parts[2] if len(parts) == 3 else "linear", names(n)))
     if times[0] < 0:
-        raise ArgumentError("curve", f"keyframe 0 at {float(times[0]):g}", "output times from 0 on")
+        raise ArgumentError("curve", f"{names(0)} at {float(times[0]):g}", "output times from 0 on")
     for n, (this, after) in enumerate(pairwise(times)):
         if after <= this:
-            got = f"keyframe {n} at {float(this):g}, and keyframe {n + 1} at {float(after):g}"
+            got = f"{names(n)} at {float(this):g}, and {names(n + 1)} at {float(after):g}"
             raise ArgumentError("curve", got, "output times that grow from keyframe to keyframe")
     return Keyframes(tuple(times), tuple(sources), tuple(easings))
 
 
-def _easing(name: object, n: int) -> Easing:
+def _easing(name: object, keyframe: str) -> Easing:
     for easing in EASINGS:
         if name == easing:
             return easing  # type: ignore[no-any-return]  # get_args has no types
-    raise ArgumentError("curve", f"keyframe {n}'s easing {name!r}", f"one of {', '.join(EASINGS)}")
+    raise ArgumentError("curve", f"{keyframe}'s easing {name!r}", f"one of {', '.join(EASINGS)}")
 
 
 def _called(curve: Callable[[Fraction], object], time: Fraction) -> Fraction:
@@ -159,4 +170,8 @@ def _number(value: object, what: str) -> Fraction:
     try:
         return read_number(value)
     except ValueError:
-        raise ArgumentError("curve", f"{shown(value)} {what}", "a finite number, of not too many digits") from None
+        raise ArgumentError(
+            "curve",
+            f"{value[:60] if isinstance(value, str) else shown(value)} {what}",
+            "a finite number, of not too many digits",
+        ) from None

@@ -48,7 +48,7 @@ def parse_rate(fps_num: int, fps_den: int | None = None) -> Fraction:
     """Return the rate fps_num / fps_den (1 where it is None). Raises ArgumentError."""
     fps_den = 1 if fps_den is None else fps_den
     for name, value in (("fps_num", fps_num), ("fps_den", fps_den)):
-        whole_number(name, value, 1, LARGEST_RATE, "an integer of at least 1, below 2^63")
+        whole_number(name, value, 1, LARGEST_RATE, "an integer of at least 1")
     return Fraction(int(fps_num), int(fps_den))
 
 

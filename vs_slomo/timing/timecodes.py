@@ -20,7 +20,7 @@ from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.given import BITS, read_lines, read_number
+from vs_slomo.given import BITS, read_lines, read_number, whole_number
 from vs_slomo.outputs import write_text
 
 from .positions import LISTED, NEAR, Timeline, Timing, read_rate
@@ -174,8 +174,7 @@ class Timecodes:
         2: a line for each frame's beginning, in milliseconds to the nanosecond, each rounded by itself, and one for
         the last one's end. 1: a rate for each run of frames; ArgumentError where no decimal is that rate.
         """
-        if version not in (1, 2):
-            raise ArgumentError("version", version, "1 or 2")
+        version = whole_number("version", version, 1, 2, "1 or 2")
         lines = self._rates() if version == 1 else self._moments()
         write_text(path, "\n".join([f"# timecode format v{version}", *lines, ""]), name="path")
 

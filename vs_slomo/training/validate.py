@@ -14,13 +14,14 @@ from torch import Tensor
 
 from vs_slomo.metrics import psnr
 from vs_slomo.model import flow
-from vs_slomo.model.flow import FLOWS
+from vs_slomo.model.flow import CLASSICAL, NETWORK
 from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.model.warp import padded_to, resize_field
 
 from .data import FLOW_SCALE, Window
 
-METHODS = ("blend", "dis flow", *FLOWS, "curved")
+STAGES = (NETWORK, CLASSICAL)
+METHODS = ("blend", "dis flow", *STAGES, "curved")
 """Plain average; DIS, the paper's formula, warps averaged; the model from its own flow; from DIS; from DIS, bent."""
 
 Table = dict[str, dict[str, float]]
@@ -124,7 +125,7 @@ def validate(
 def panel(model: SuperSloMo, case: Case, scale: float, device: torch.device) -> Tensor:
     """Return truth, both flow stages' pictures and the better one's error times 4 in a row, (3, H, 4 W)."""
     here = case.to(device)
-    unet, dis = (picture(method, model, here, scale) for method in FLOWS)
+    unet, dis = (picture(method, model, here, scale) for method in STAGES)
     error = torch.minimum((unet - here.truth).abs(), (dis - here.truth).abs())
     return torch.cat((here.truth, unet, dis, (4 * error).clamp(0, 1)), 3)[0].cpu()
 

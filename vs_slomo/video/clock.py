@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import math
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vs_slomo.errors import ArgumentError, SourceError
 from vs_slomo.paths import indexes_dir
+
+from .playlists import check_playlist
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -31,7 +35,9 @@ JUMPS = 0x0200
 """AVFMT_TS_DISCONT: a format whose times may jump."""
 BACK, AHEAD = 0.1, 10.0
 """Seconds by which a stream's time must jump to be taken for a new recording; ffmpeg takes the same."""
-NUMBERED = re.compile(r"%0?\d*d")
+JOINED = "matroska"
+"""A format whose files may be put one behind the other as they are; within each, times do not jump back."""
+NUMBERED = re.compile(r"%0?\d{0,2}d")
 IMAGES = {
     ".png",
     ".jpg",
@@ -89,8 +95,11 @@ class Input:
         return container
 
 
-def find_input(path: object) -> Input:
-    """Return the input of that name. Raises ArgumentError for what is no name, SourceError where nothing is there."""
+def find_input(path: object, *, allow_playlist: bool = False) -> Input:
+    """Return the input of that name. Raises ArgumentError for what is no name, SourceError where nothing is there.
+
+    allow_playlist: see `playlists.check_playlist`.
+    """
     if not isinstance(path, str | os.PathLike) or not str(path):
         raise ArgumentError("path", path, "the name of a video file")
     given = Path(path)
@@ -102,6 +111,8 @@ def find_input(path: object) -> Input:
         raise SourceError(f"{given}: {f'is not a file{hint}' if exists else 'does not exist'}")
     if not given.stat().st_size:
         raise SourceError(f"{given}: is empty")
+    if not allow_playlist:
+        check_playlist(given)
     given = given.absolute()  # a name such as "10:30.mp4" would be a protocol, "-a.mp4" an option
     return Input(given, _readable(given))
 
@@ -109,19 +120,24 @@ def find_input(path: object) -> Input:
 def numbered(path: Path) -> list[int]:
     """Return the numbers for which there is a file of a name such as "f%03d.png"."""
     before, after = NUMBERED.split(path.name, 1)
-    if "%" in before + after or not path.parent.is_dir():
+    if "%" in before + after or not os.path.isdir(path.parent):  # noqa: PTH112
         return []
     names = [name.name for name in path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}")]
     middles = (name[len(before) : len(name) - len(after)] for name in names)
     numbers = (int(digits) for digits in middles if re.fullmatch(r"[0-9]{1,18}", digits))
-    return [number for number in numbers if (path.parent / (path.name % number)).is_file()]
+    return [number for number in numbers if os.path.isfile(path.parent / (path.name % number))]  # noqa: PTH113
 
 
 def _numbered(path: Path) -> Input:
     """Return the pictures of a name such as "f%03d.png", from the lowest number on."""
-    numbers = numbered(path)
+    numbers = sorted(numbered(path))
     if not numbers:
         raise SourceError(f"{path}: does not exist, neither as a file nor as numbered pictures")
+    if gap := next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None):
+        last = path.name % numbers[-1]
+        raise SourceError(
+            f"{path}: the numbers have a gap, {path.name % gap} is missing and there are more up to {last}"
+        )
     return Input(path, str(path), min(numbers))
 
 
@@ -146,8 +162,10 @@ def _readable(path: Path) -> str:
 class Joins:
     """Tells, packet by packet, to which of several joined recordings it belongs.
 
-    starts: where each part begins in the file, in bytes.
+    starts: where each part begins in the file, in bytes. ahead: seconds by which its times must jump ahead.
     """
+
+    ahead: float = AHEAD
 
     starts: list[int] = field(default_factory=lambda: [0])
     last: dict[int, float] = field(default_factory=dict)
@@ -168,7 +186,7 @@ class Joins:
             return part
         moment = time * base
         last = self.last.get(index)
-        if last is not None and (moment < last - BACK or moment > last + AHEAD):
+        if last is not None and (moment < last - BACK or moment > last + self.ahead):
             part += 1
             if part == len(self.starts):
                 self.starts.append(self.starts[-1] + 1 if at is None else at)
@@ -181,8 +199,9 @@ class Joins:
 
 def packets(container: InputContainer) -> Iterator[tuple[Any, int]]:
     """Return every packet of a file that has data, with the number of the recording that it belongs to."""
-    jumps = bool(container.format.flags & JUMPS)
-    joins = Joins()
+    joined = container.format.name.startswith(JOINED)
+    jumps = bool(container.format.flags & JUMPS) or joined
+    joins = Joins(ahead=math.inf if joined else AHEAD)
     timed = (stream for stream in container.streams if stream.time_base)
     bases = {stream.index: float(seconds_per_tick(stream.time_base)) for stream in timed}
     sparse = {stream.index for stream in container.streams if stream.type not in ("video", "audio")}

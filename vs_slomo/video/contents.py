@@ -271,7 +271,9 @@ def _timed(rows: list[Row], step: int, *, guessed: bool) -> list[tuple[int, int,
     """
     known = [(part, pts, shown) for part, pts, _, shown in rows if pts is not None]
     if not guessed and known and len(known) >= 0.4 * len(rows):
-        return known
+        before = next(n for n, row in enumerate(rows) if row[1] is not None)
+        earliest = min(pts for _, pts, _ in known)  # Matroska's reader tells no times below zero
+        return [(rows[n][0], earliest - (before - n) * step, rows[n][3]) for n in range(before)] + known
     decoded = [(part, dts, shown) for part, _, dts, shown in rows if dts is not None]
     if decoded and guessed:  # places in the file, from its beginning
         first, second = decoded[0], decoded[min(1, len(decoded) - 1)]

@@ -21,6 +21,7 @@ import vapoursynth as vs
 
 from vs_slomo import outputs
 from vs_slomo.errors import ArgumentError, RenderError
+from vs_slomo.given import file_name, text, texts
 from vs_slomo.stops import Stops, stops
 
 from .clock import NUMBERED, numbered
@@ -42,10 +43,12 @@ from .pixels import (
     choose,
     colour_arguments,
     even,
+    growing,
     grown,
     hdr_arguments,
     picture_filters,
     raw_input,
+    taken_pixels,
 )
 from .report import check_rate, check_whole, report
 from .segments.job import Job, Segments, pieces
@@ -60,15 +63,13 @@ REHEARSED = 0.1
 
 def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """Return the path if a file can be written there. Raises ArgumentError."""
-    if not isinstance(output, str | os.PathLike) or not str(output):
-        raise ArgumentError("output", output, "the name of a file")
-    output = Path(output)
+    output = file_name("output", output)
     if os.path.isdir(output.parent) and (os.path.isdir(output) or not output.suffix):  # noqa: PTH112  # of any name
         raise ArgumentError(
             "output", str(output), "a file with an ending that says its container, such as .mp4 or .mkv"
         )
     if is_sequence(output):
-        if not output.parent.is_dir():
+        if not os.path.isdir(output.parent):  # noqa: PTH112
             raise ArgumentError("output", str(output), f"a file in a folder that exists, {output.parent} does not")
         if not overwrite and (there := numbered(output)):
             allowed = f"numbers that are not there yet, {output.name % min(there)} is, or overwrite (--overwrite)"
@@ -76,6 +77,16 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
         return output
     outputs.check_output(output, overwrite=overwrite)
     return output
+
+
+def check_encoding(
+    output: Path, codec: str | None, crf: float | None, preset: str | None, options: Sequence[str]
+) -> tuple[str, list[str]]:
+    """Return codec and options. Raises ArgumentError for values that no encoder takes."""
+    codec = usual_codec(output) if codec is None else text("codec", codec, "the name of an encoder")
+    taken_pixels(codec)
+    quality(encoder_name(codec), crf, preset)
+    return codec, texts("options", options, "a list of texts, as ffmpeg takes them")
 
 
 def is_sequence(output: Path) -> bool:
@@ -158,6 +169,9 @@ def encode(
     Raises ArgumentError and RenderError. The file is written under a name of its own and renamed when it is whole.
     """
     output = check_output(output, overwrite=overwrite)
+    if not isinstance(clip, vs.VideoNode) or clip.format.id == vs.PresetVideoFormat.NONE or not clip.width:
+        raise ArgumentError("clip", clip, "a vapoursynth.VideoNode of one format and size")
+    codec, options = check_encoding(output, codec, crf, preset, options)
     if clip.fps == 0:
         raise ArgumentError("clip", "no frame rate", "a clip with a rate (std.AssumeFPS)")
     check_container(output, options)
@@ -165,7 +179,7 @@ def encode(
     highest = container_of(output).highest
     if highest and clip.fps > highest:
         log.warning("%s: most players show at most %d frames a second of this kind", output.name, highest)
-    picture = prepare(clip, output, codec=codec or usual_codec(output), crf=crf, preset=preset, options=options)
+    picture = prepare(clip, output, codec=codec, crf=crf, preset=preset, options=options)
     picture = replace(picture, ahead=ahead)
     sequence = is_sequence(output)
     opened = outputs.new_sequence if sequence else outputs.new_file
@@ -200,15 +214,16 @@ def prepare(
         takes = "x.mov with prores, x.webm with vp9, x.mkv with ffv1, %05d.png and .gif keep it"
         log.warning("transparency is left out: %s does not keep it in %s (%s)", name, output.suffix, takes)
     if any(more := even(clip, pixels, codec)):
-        said = "%dx%d grows by %d column and %d row, repeated: %s needs even sizes"
-        log.warning(said, clip.width, clip.height, *more, name)
+        said = "%dx%d grows by %s, repeated: %s needs even sizes"
+        log.warning(said, clip.width, clip.height, growing(*more), name)
     clip = converted(clip, more, conversion)
     props = clip.get_frame(0).props
     family = pixels.format.color_family
     colours = colour_arguments(props, family)
     behind = [
         *("-c:v:0", name, "-pix_fmt:v:0", pixels.name, *quality(name, crf, preset, options), *encoder_row(name).flags),
-        *(*colours, *picture_filters(name, props), *hdr_arguments(name, props)),
+        *("pc" if encoder_row(name).full and part == "tv" else part for part in colours),
+        *(*picture_filters(name, props), *hdr_arguments(name, props)),
         *("-fps_mode", "passthrough"),
     ]
     return Picture(

@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.given import text
 
 from .ffmpeg import encoder_help
 
@@ -176,7 +178,8 @@ class Encoder:
 
     quality: the option for constant quality, and more that go with it; {} is the number. range: its numbers.
     default: the number where none is asked for. preset: the option for speed.
-    rgb: whether RGB stays RGB. alpha: whether it keeps transparency. upload: frames go to the device by a filter.
+    rgb: whether RGB stays RGB. full: whether it has no other range than the full one (JPEG).
+    alpha: whether it keeps transparency. upload: frames go to the device by a filter.
     formats: a pattern of the pixel formats that are chosen from those it takes. filters: what prepares the picture.
     flags: options in any case. hdr: how it is told of HDR10's metadata.
     """
@@ -186,6 +189,7 @@ class Encoder:
     default: float | None = None
     preset: str = "-preset"
     rgb: bool = False
+    full: bool = False
     alpha: bool = False
     upload: bool = False
     formats: str = ".*"
@@ -220,7 +224,7 @@ ENCODERS: dict[str, Encoder] = {
     "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, filters=LOCAL_PALETTES),
     "libwebp.*": Encoder(quality=("-quality", "{}"), range=(0, 100), rgb=True, alpha=True),
     "wrapped_avframe": Encoder(quality=(), preset="", formats=r"gray(8|9|1\d)?(le)?|yuv4(20|22|44)p.*|yuv411p"),
-    "mjpeg": Encoder(**vars(SCALE) | {"default": 2, "filters": "scale=out_range=full"}),  # JPEG has no other range
+    "mjpeg": Encoder(**vars(SCALE) | {"default": 2, "filters": "scale=out_range=full", "full": True}),
     "(mpeg2video|mpeg4|mpeg1video|msmpeg4.*|wmv.*|flv|h263p?)": Encoder(**vars(SCALE) | {"default": 2}),
     "libtheora": Encoder(quality=("-q:v", "{}"), range=(0, 10), default=8, preset=""),
 }
@@ -254,11 +258,12 @@ def quality(name: str, crf: float | None, preset: str | None, options: Sequence[
     low, high = row.range
     if crf is not None and not row.quality:
         raise ArgumentError("crf", crf, f"nothing with {name}, which has no quality to choose")
-    if crf is not None and not low <= crf <= high:
+    if crf is not None and (not isinstance(crf, Real) or isinstance(crf, bool) or not low <= crf <= high):
         raise ArgumentError("crf", crf, f"{low:g} to {high:g} with {name}")
     own = any(o.partition(":")[0] in OWN_QUALITY and not re.search(":[ast]", o) for o in options)
     crf = row.default if crf is None and not own else crf
     constant = [] if crf is None else [part.format(f"{crf:g}") for part in row.quality]
+    preset = None if preset is None else text("preset", preset, "the name of a speed, such as slow")
     if preset is not None and not row.preset:
         raise ArgumentError("preset", preset, f"nothing with {name}, which has none")
     return constant + ([] if preset is None else [row.preset, preset])

@@ -17,7 +17,9 @@ CONSEQUENCE = re.compile(
 )
 """Lines that follow from every failure and name no reason."""
 FULL = re.compile("No space left on device|Disk quota exceeded|File too large|Input/output error|Read-only file system")
-BROKEN_FILE = re.compile(f"Error writing trailer|Error closing file|Error opening output|{FULL.pattern}")
+BROKEN_FILE = re.compile(
+    f"file will be unreadable|Error writing trailer|Error closing file|Error opening output|{FULL.pattern}"
+)
 """What means that the output is not whole, whatever the exit status: ffmpeg 5.1 ends with 0 on a full disk."""
 
 

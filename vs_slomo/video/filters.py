@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +68,8 @@ def bs_options(file: Container) -> dict[str, Any]:
     """Return what BestSource is told: where its index is; for numbered pictures, which may change, none is kept."""
     start = file.input.start if file.input else None
     kept: dict[str, Any] = {"cachepath": str(indexes_dir())}
+    if "showprogress" in plugin("bs").VideoSource.signature:  # it would break into the command's own bar
+        kept["showprogress"] = False
     return {"track": file.video} | (kept if start is None else {"cachemode": 0, "start_number": start})
 
 
@@ -89,6 +94,22 @@ def quiet_host() -> Iterator[None]:
         host.setLevel(level)
 
 
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep back what a plugin writes past the host: L-SMASH shows how far its index is. The debug log has it."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        kept = os.dup(2)
+        try:
+            os.dup2(said.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            log.debug("%s", said.read().decode(errors="replace").strip())
+
+
 def bs_stamps(file: Container) -> Stamps | None:
     """Return the frames' times as BestSource's index has them."""
     function = plugin("bs").VideoSource
@@ -106,9 +127,9 @@ def bs_stamps(file: Container) -> Stamps | None:
 def open_lsmas(file: Container) -> vs.VideoNode:
     """Open with L-SMASH, coded frames only (no repeated fields), as with the others."""
     only_files(file)
-    return plugin("lsmas").LWLibavSource(
-        file.readable, stream_index=file.video, cachefile=index_file(file, "lwi"), repeat=False
-    )
+    function = plugin("lsmas").LWLibavSource
+    with quiet_stderr():
+        return function(file.readable, stream_index=file.video, cachefile=index_file(file, "lwi"), repeat=False)
 
 
 def open_pyffms2(file: Container) -> vs.VideoNode:

@@ -175,14 +175,21 @@ def even(clip: vs.VideoNode, pixels: Pixels, codec: str) -> tuple[int, int]:
 
 
 def grown(clip: vs.VideoNode, columns: int, rows: int) -> vs.VideoNode:
-    """Return the clip with its last column and row repeated."""
+    """Return the clip with its last column and row repeated, as many of them as have one sample of colour."""
+    across, down = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
     if columns:
-        last = clip.std.Crop(left=clip.width - 1)
-        clip = vs.core.std.StackHorizontal([clip, *[last] * columns])
+        last = clip.std.Crop(left=clip.width - across)
+        clip = vs.core.std.StackHorizontal([clip, *[last] * (columns // across)])
     if rows:
-        last = clip.std.Crop(top=clip.height - 1)
-        clip = vs.core.std.StackVertical([clip, *[last] * rows])
+        last = clip.std.Crop(top=clip.height - down)
+        clip = vs.core.std.StackVertical([clip, *[last] * (rows // down)])
     return clip
+
+
+def growing(columns: int, rows: int) -> str:
+    """Return "1 column and 3 rows"."""
+    parts = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((columns, "column"), (rows, "row")) if n]
+    return " and ".join(parts)
 
 
 def raw_input(clip: vs.VideoNode, raw: str | None = None) -> list[str]:

@@ -72,6 +72,7 @@ class Container:
     damaged: bool = False
     format: str = ""
     input: Input | None = None
+    allow_playlist: bool = False
     elsewhere: tuple[tuple[Stream, str], ...] = ()
 
     @property
@@ -128,13 +129,14 @@ class Container:
         return tuple(f"{key}={value}" for key, value in self.tags.items()), self.chapter_list
 
 
-def probe(path: str | os.PathLike[str]) -> Container:
+def probe(path: str | os.PathLike[str], *, allow_playlist: bool = False) -> Container:
     """Read what a video file, or a set of numbered pictures ("f%03d.png"), holds.
 
-    The file is read once, its first frames are decoded. Raises SourceError where it is missing, empty, cut off, no
-    video or shows no frame, and ArgumentError for what is no file's name.
+    The file is read once, its first frames are decoded. allow_playlist: see `playlists`.
+    Raises SourceError where it is missing, empty, cut off, no video or shows no frame, and ArgumentError for what is no
+    file's name.
     """
-    given = find_input(path)
+    given = find_input(path, allow_playlist=allow_playlist)
     read = read_contents(given)
     streams, errors, pictures = read.streams, read.errors, read.pictures
     if read.failed or not streams or read.format == "tty":
@@ -155,10 +157,11 @@ def probe(path: str | os.PathLike[str]) -> Container:
     if errors:
         more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
         log.warning("%s: damaged? %s%s", given.path.name, errors[0], more)
-    return _container(given, read, look(given, read.video, given.path.name), pictures)
+    looks = look(given, read.video, given.path.name)
+    return _container(given, read, looks, pictures, allow_playlist=allow_playlist)
 
 
-def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures) -> Container:
+def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures, *, allow_playlist: bool) -> Container:
     return Container(
         path=given.path,
         streams=read.streams,
@@ -182,5 +185,6 @@ def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures) -
         damaged=bool(read.errors) or read.corrupt,
         format=read.format,
         input=given,
+        allow_playlist=allow_playlist,
         elsewhere=read.elsewhere,
     )

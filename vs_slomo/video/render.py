@@ -9,12 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
+from vs_slomo.engine.devices import where
 from vs_slomo.errors import ArgumentError
+from vs_slomo.filters.options import check_switch
+from vs_slomo.given import file_name, text
 
-from .encode import check_container, check_output, encode
-from .encoders import encoder_name, quality, usual_codec
+from .encode import check_container, check_encoding, check_output, encode
 from .feed import Progress
-from .pixels import encodable, raw_input, taken_pixels
+from .pixels import encodable, raw_input
 from .script import Graph, graph, parse_span
 from .segments.asked import asked
 from .segments.cluster import chosen, crew
@@ -53,11 +55,13 @@ def render(
     audio_track: str | int | Sequence[str | int] | None = None,
     progressive: bool = False,
     deinterlace: bool = False,
+    allow_playlist: bool = False,
     codec: str | None = None,
     crf: float | None = None,
     preset: str | None = None,
     options: Sequence[str] = (),
     overwrite: bool = False,
+    preview: bool = False,
     progress: Progress | None = None,
     segment: float | None = USUAL,
     restart: bool = False,
@@ -78,7 +82,9 @@ def render(
     tracks: what is kept: "all", "none", or some of audio, subtitles, chapters, attachments, cover, tags, with commas
         between. subtitles: False leaves them out. audio_track: the sound tracks that are kept, by number from 1 or by
         language ("2", "deu", "1,eng"); None keeps all.
-    progressive, deinterlace: see `graph`. codec, crf, preset, options, overwrite, progress: see `encode`.
+    progressive, deinterlace, allow_playlist: see `graph`.
+    codec, crf, preset, options, overwrite, progress: see `encode`.
+    preview: source and result side by side, without anything else; without a span, four seconds in the middle.
 
     segment: seconds of output in a segment; None makes the output in one piece. A film of two segments or more is made
         in segments, which are kept beside the output until it is whole: the same call again goes on where it was.
@@ -87,29 +93,35 @@ def render(
         Both need Ray (extra: cluster).
     tracks_from: the file that sound and the rest come from, where the input is a script (.vpy).
 
-    What was made is logged at the end. Raises ArgumentError, SourceError, FormatError, WeightsError or RenderError
-    before anything costly starts, and RenderError where the encoder fails later. There is either a whole file under
-    `output`, or none of this call's.
+    Where it runs and what was made is logged. Raises ArgumentError, SourceError, FormatError, WeightsError or
+    RenderError before anything costly starts, and RenderError where the encoder fails later. There is either a whole
+    file under `output`, or none of this call's.
     """
-    if isinstance(input, str | os.PathLike) and overwrite:
-        check_other(Path(input), Path(output))
+    check_switch("overwrite", overwrite)
+    check_switch("subtitles", subtitles)
     output = check_output(output, overwrite=overwrite)
+    if overwrite:
+        check_other(file_name("input", input), output)
     audio = check_audio(audio, interpolation)
+    if preview:
+        audio, tracks, subtitles, audio_track = "drop", "none", True, None
     kinds, sounds = parse_kinds(tracks, subtitles=subtitles), parse_audio_tracks(audio_track)
-    codec = codec or usual_codec(output)
-    taken_pixels(codec)
-    quality(encoder_name(codec), crf, preset)
+    codec, options = check_encoding(output, codec, crf, preset, options)
     check_container(output, options)
     seconds = None if segment is None else check_seconds(segment)
     hands = chosen(workers, cluster, interpolation.get("device"))
     call: dict[str, Any] = {"source": source, "span": span, "codec": codec, "progressive": progressive}
-    call |= {"deinterlace": deinterlace, **interpolation}
+    call |= {"deinterlace": deinterlace, "allow_playlist": allow_playlist, **interpolation}
+    call |= {"preview": True} if preview else {}
     if is_script(input):
+        if preview:
+            raise ArgumentError("preview", preview, "False with a script, which is encoded as it is")
         made = script_graph(input, tracks_from=tracks_from, **call)
     elif tracks_from is not None:
         raise ArgumentError("tracks_from", str(tracks_from), "only with a script (.vpy); a video has its own")
     else:
         made = graph(input, **call)
+    log.info("%s: %s", Path(input).name, where(interpolation.get("device")))
     along = (
         None
         if made.file is None
@@ -128,6 +140,7 @@ def render(
     if seconds is not None:
         told = {
             "audio": audio,
+            "preview": preview,
             "tracks": sorted(kinds),
             "audio_track": sounds,
             "tracks_from": tracks_from and str(tracks_from),
@@ -155,9 +168,10 @@ def render(
 def check_audio(audio: Audio | None, interpolation: dict[str, Any]) -> Audio:
     """Return what becomes of the sound. Raises ArgumentError."""
     slow_motion, curve = interpolation.get("slow_motion", False), interpolation.get("curve")
-    audio = audio or ("drop" if curve is not None else "stretch" if slow_motion else "copy")
-    if audio not in get_args(Audio):
-        raise ArgumentError("audio", audio, f"one of {', '.join(get_args(Audio))}")
+    allowed = f"one of {', '.join(get_args(Audio))}"
+    audio = audio if audio is not None else ("drop" if curve is not None else "stretch" if slow_motion else "copy")
+    if text("audio", audio, allowed) not in get_args(Audio):
+        raise ArgumentError("audio", audio, allowed)
     if audio == "copy" and slow_motion:
         raise ArgumentError("audio", audio, "stretch or drop in slow motion, which lasts longer than its sound")
     if audio != "drop" and curve is not None:

@@ -77,7 +77,8 @@ def report(
     kept += [counted(len(plan.covers), "cover picture")] * bool(plan.covers)
     if found is not None:
         kept += [counted(len(found.chapters), "chapter")] * bool(found.chapters)
-        _compare(plan, found)
+    if found is not None or not plan.target.sound:  # pictures without sound have no tags either
+        _compare(plan, found or Contents())
     log.info("  kept: the picture%s", "".join(f"; {name}" for name in kept))
     if plan.lead:
         log.info("  the picture starts %.3f s after the sound, as in the source", float(plan.lead))

@@ -15,7 +15,7 @@ from typing import Any
 import vapoursynth as vs
 
 from vs_slomo.errors import ArgumentError, FormatError, SourceError
-from vs_slomo.filters.options import check_options
+from vs_slomo.filters.options import check_options, check_switch
 from vs_slomo.filters.record import MOVING
 from vs_slomo.filters.retime import retime
 from vs_slomo.filters.slomo import slomo
@@ -24,7 +24,9 @@ from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.weights.files import installed
 
-from .pixels import choose, even, grown
+from .encoders import encoder_name
+from .pixels import choose, even, growing, grown
+from .preview import beside, middle
 from .probe import Container, probe
 from .source import check_filter, open_file
 
@@ -65,36 +67,45 @@ def graph(
     codec: str = "x264",
     progressive: bool = False,
     deinterlace: bool = False,
+    preview: bool = False,
+    allow_playlist: bool = False,
     known: Known | None = None,
     **interpolation: Any,
 ) -> Graph:
     """Return the clip that `render` encodes, and the script that makes it; no new frame is made.
 
     progressive: take frames that are flagged interlaced as they are. deinterlace: make whole frames of interlaced
-    ones, by bwdif. known: what another process has found of the same call. Raises what `render` raises.
+    ones, by bwdif. allow_playlist: see `source`. preview: the clip is `preview.beside`; the script makes the whole
+    result. known: what another process has found of the same call. Raises what `render` raises.
     """
     given = {name: value for name, value in interpolation.items() if value is not None}
     given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
     function = slomo if "curve" not in given else retime
+    if preview and function is retime:
+        raise ArgumentError("preview", preview, "not together with a curve")
     for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
         raise ArgumentError(also, given[also], "not together with a curve")
-    for name, value in (("progressive", progressive), ("deinterlace", deinterlace)):
-        if value not in (True, False):
-            raise ArgumentError(name, value, "True or False")
+    for name, value in (
+        ("progressive", progressive),
+        ("deinterlace", deinterlace),
+        ("allow_playlist", allow_playlist),
+    ):
+        check_switch(name, value)
     if progressive and deinterlace:
         raise ArgumentError("deinterlace", deinterlace, "not together with progressive")
     check_filter(source)
     split_span(span)
     check_without_clip(function, given)
+    probed = probe(input, allow_playlist=allow_playlist) if known is None else known.file
     file, clip, lines = _opened(
-        input if known is None else known.file, source, progressive=progressive, deinterlace=deinterlace
+        probed, source, progressive=progressive, deinterlace=deinterlace, quiet=known is not None
     )
     name = lines[0].partition("source(")[2].removesuffix(")")
     codes = Timecodes.constant(clip.num_frames, clip.fps)
     if file.variable:
         codes = file.timecodes
         lines.append(f"codes = source_timecodes({name})")
-    first, last = parse_span(span, codes)
+    first, last = middle(codes) if preview and span == ":" else parse_span(span, codes)
     whole = (first, last) == (0, clip.num_frames)
     if not whole:
         clip, codes = clip[first:last], codes[first:last]
@@ -104,9 +115,9 @@ def graph(
     if file.variable:
         given = _at_true_times(file, given, codes, rate, slow=stretch != 1)
     before = clip
-    if known is not None and known.borders is not None:
-        given["borders"] = known.borders
-    clip = function(clip, **given)
+    given |= {} if known is None or known.borders is None else {"borders": known.borders}
+    made = function(clip, **given)
+    clip = beside(before, made, given) if preview else made
     lines.append(f"clip = {function.__name__}({', '.join(['clip', *(f'{n}={literal(x)}' for n, x in given.items())])})")
     if file.variable and stretch != 1:
         clip = clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
@@ -114,8 +125,10 @@ def graph(
     pixels, conversion = choose(clip, codec)
     opaque = "_Alpha" not in clip.get_frame(0).props
     if conversion and opaque and any(more := even(clip, pixels, codec)):
+        said = "%s: %dx%d grows by %s, repeated: %s needs even sizes"
+        log.warning(said, file.path.name, clip.width, clip.height, growing(*more), encoder_name(codec))
         clip = grown(clip, *more)
-        lines += GROWN[0] * bool(more[0]) + GROWN[1] * bool(more[1])
+        lines += grown_lines(clip.format, *more)
     if conversion and opaque:
         clip = clip.resize.Bicubic(**conversion)
         arguments = ", ".join(f"{name}={literal(x)}" for name, x in conversion.items())
@@ -130,7 +143,7 @@ def graph(
         start=int(file.times[min(first, len(file.times) - 1)]) * file.time_base,
         duration=None if whole else codes.duration,
         stretch=stretch,
-        ahead=requests(before, clip, given),
+        ahead=requests(before, made, given),
     )
 
 
@@ -143,11 +156,12 @@ def requests(before: vs.VideoNode, after: vs.VideoNode, given: Mapping[str, Any]
 
 
 def _opened(
-    path: str | os.PathLike[str] | Container, source: str | None, *, progressive: bool, deinterlace: bool
+    file: Container, source: str | None, *, progressive: bool, deinterlace: bool, quiet: bool
 ) -> tuple[Container, vs.VideoNode, list[str]]:
     """Return the file, its clip of progressive frames, and the lines of the script that open it."""
-    opened = open_file(path if isinstance(path, Container) else refused(probe(path)), source)
+    opened = open_file(file if quiet else refused(file), source)
     chosen = "" if source is None else f", source={source!r}"
+    chosen += ", allow_playlist=True" if file.allow_playlist else ""
     clip, more = _whole_frames(opened.clip, opened.file, progressive=progressive, deinterlace=deinterlace)
     return opened.file, clip, [f"clip = source({str(opened.file.path)!r}{chosen})", *more]
 
@@ -169,11 +183,16 @@ def _at_true_times(
     return given
 
 
-GROWN = (
-    ["clip = vs.core.std.StackHorizontal([clip, clip.std.Crop(left=clip.width - 1)])"],
-    ["clip = vs.core.std.StackVertical([clip, clip.std.Crop(top=clip.height - 1)])"],
-)
-"""Lines that repeat the last column, and the last row."""
+def grown_lines(format_: vs.VideoFormat, columns: int, rows: int) -> list[str]:
+    """Return the lines of a script that do what `pixels.grown` does."""
+    lines = []
+    for count, unit, stack, side, size in (
+        (columns, 1 << format_.subsampling_w, "StackHorizontal", "left", "width"),
+        (rows, 1 << format_.subsampling_h, "StackVertical", "top", "height"),
+    ):
+        last = ", ".join([f"clip.std.Crop({side}=clip.{size} - {unit})"] * (count // unit))
+        lines += [f"clip = vs.core.std.{stack}([clip, {last}])"] if count else []
+    return lines
 
 
 def refused(file: Container) -> Container:
@@ -230,7 +249,7 @@ def _whole_frames(
 
 def absolute(value: Any) -> Any:
     """Return the name of a file in full, as a script may run elsewhere; a model's own name, or no name, as it is."""
-    is_file = isinstance(value, str | os.PathLike) and value not in installed() and Path(value).is_file()
+    is_file = isinstance(value, str | os.PathLike) and value not in installed() and os.path.isfile(value)  # noqa: PTH113
     return str(Path(value).absolute()) if is_file else value
 
 
@@ -284,6 +303,6 @@ def split_span(text: str) -> tuple[str, str]:
     """Return A and B of "A:B", both in frames or both in seconds. Raises ArgumentError."""
     number, moment = r"\d{1,18}", r"(?:0|\d{0,18}\.?\d{1,18}s)"  # 0 is the start in both
     for part in number, moment:
-        if found := re.fullmatch(f"({part})?:({part})?", str(text).replace(" ", "")):
+        if isinstance(text, str) and (found := re.fullmatch(f"({part})?:({part})?", text.replace(" ", ""))):
             return found[1] or "", found[2] or ""
     raise ArgumentError("span", text, '"A:B", both frame numbers, as in "100:250", or both seconds, as in "1.5s:4s"')

@@ -53,7 +53,7 @@ class Opened:
     file: Container
 
 
-def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoNode:
+def source(path: str | os.PathLike[str], source: str | None = None, *, allow_playlist: bool = False) -> vs.VideoNode:
     """Open a video file: as displayed, in presentation order, at its exact average rate.
 
     As displayed: turned and mirrored as the container says, without the frames that its edit list hides, with its
@@ -62,12 +62,13 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
 
     source: "ffms2" (the VapourSynth plugin), "bs" (BestSource), "lsmas" (L-SMASH), "pyffms2" (the Python bindings);
         None takes the first of them that is installed and opens the file.
+    allow_playlist: read a playlist that leads out of its folder, too.
 
     What the filter drops, and a variable rate, are logged as warnings. Indexes go to the user's cache directory.
     Raises ArgumentError; SourceError: missing, empty, cut off, no video, no frame shown; no filter opens it.
     """
     check_filter(source)
-    opened = open_file(probe(path), source)
+    opened = open_file(probe(path, allow_playlist=allow_playlist), source)
     file = opened.file
     if file.variable:
         log.warning(
@@ -78,18 +79,20 @@ def source(path: str | os.PathLike[str], source: str | None = None) -> vs.VideoN
     return opened.clip
 
 
-def source_timecodes(path: str | os.PathLike[str], source: str | None = None) -> Timecodes:
+def source_timecodes(
+    path: str | os.PathLike[str], source: str | None = None, *, allow_playlist: bool = False
+) -> Timecodes:
     """Return when each frame of `source(path, source)` is shown; exact, for `slomo` and `retime`.
 
     Raises ArgumentError, also for a file with a single frame, and SourceError.
     """
     check_filter(source)
-    return open_file(probe(path), source, quiet=True).file.timecodes
+    return open_file(probe(path, allow_playlist=allow_playlist), source, quiet=True).file.timecodes
 
 
 def check_filter(source: str | None) -> None:
     """Raise ArgumentError for what is no source filter's name."""
-    if source is not None and source not in FILTERS:
+    if source is not None and not (isinstance(source, str) and source in FILTERS):
         raise ArgumentError("source", source, f"None or one of {', '.join(FILTERS)}")
 
 
@@ -129,7 +132,7 @@ from vs_slomo.video.filters import FILTERS
 from vs_slomo.video.probe import probe
 import logging
 logging.disable()
-FILTERS[sys.argv[2]](probe(sys.argv[1])).get_frame(0)
+FILTERS[sys.argv[2]](probe(sys.argv[1], allow_playlist=sys.argv[3] == "True")).get_frame(0)
 """
 PATIENCE = 600
 """Seconds that a damaged file may take to be indexed in a child process."""
@@ -141,7 +144,7 @@ def _try_in_a_child(file: Container, name: str) -> None:
     Its index is kept, so that this costs little more than a start of Python. Raises SourceError.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", CHILD, os.fspath(file.path), name]
+    command = [sys.executable, "-c", CHILD, os.fspath(file.path), name, str(file.allow_playlist)]
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE, env=environment)
     except subprocess.TimeoutExpired:

@@ -45,7 +45,7 @@ def script_graph(
     file: that of `tracks_from`, where it is known. Raises what `graph` raises, and SourceError where the script fails.
     """
     given = {name: value for name, value in interpolation.items() if value is not None}
-    for name in ("source", "progressive", "deinterlace"):
+    for name in ("source", "progressive", "deinterlace", "allow_playlist"):
         if given.pop(name, None):
             raise ArgumentError(name, interpolation[name], "not with a script, which opens its files itself")
     given.pop("codec", None)

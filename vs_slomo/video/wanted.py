@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 from typing import Literal
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.given import texts
 
 from .contents import Stream
 from .probe import Container
 
 Audio = Literal["copy", "stretch", "drop"]
+UNKNOWN = 1 << 31
+"""A sound track's number that no file has."""
 KINDS = ("audio", "subtitles", "chapters", "attachments", "cover", "tags")
 """What `tracks` of `render` may name."""
 
@@ -39,11 +43,12 @@ class Tracks:
 
 def parse_kinds(tracks: str | Sequence[str], *, subtitles: bool) -> frozenset[str]:
     """Return the kinds that are kept: "all", "none", or names of KINDS with commas between. Raises ArgumentError."""
-    names = tracks.replace(" ", "").split(",") if isinstance(tracks, str) else list(tracks)
+    allowed = f"all, none, or some of {', '.join(KINDS)} with commas between"
+    names = tracks.replace(" ", "").split(",") if isinstance(tracks, str) else texts("tracks", tracks, allowed)
     names = [*KINDS] if names == ["all"] else [] if names in (["none"], [""]) else names
     for name in names:
         if name not in KINDS:
-            raise ArgumentError("tracks", tracks, f"all, none, or some of {', '.join(KINDS)} with commas between")
+            raise ArgumentError("tracks", tracks, allowed)
     return frozenset(names) - (frozenset() if subtitles else {"subtitles"})
 
 
@@ -51,9 +56,13 @@ def parse_audio_tracks(chosen: str | int | Sequence[str | int] | None) -> tuple[
     """Return the sound tracks by number or language. Raises ArgumentError."""
     if chosen is None:
         return None
-    parts = chosen.split(",") if isinstance(chosen, str) else [chosen] if isinstance(chosen, int) else [*chosen]
-    names = tuple(str(part).strip() for part in parts)
-    if not names or any(not name or name == "0" or name.startswith("-") for name in names):
+    parts = chosen.split(",") if isinstance(chosen, str) else chosen if isinstance(chosen, list | tuple) else [chosen]
+    names = tuple(
+        part.strip() if isinstance(part, str) else str(min(int(part), UNKNOWN))
+        for part in parts
+        if isinstance(part, str | Integral) and not isinstance(part, bool)
+    )
+    if not names or len(names) < len(parts) or any(not name or name == "0" or name.startswith("-") for name in names):
         raise ArgumentError("audio_track", chosen, 'numbers from 1 or languages, such as 2 or "deu" or "1,eng"')
     return names
 

@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from vs_slomo.errors import ArgumentError
+from vs_slomo.given import whole_number
 from vs_slomo.model import flow as flows
 from vs_slomo.model import fusion as fusions
 from vs_slomo.model.flow import FLOWS, FlowName
@@ -60,18 +62,17 @@ class ModelInfo:
                 raise ArgumentError(field, value, "a line of text that is not empty")
             if len(value) > LONGEST_LINE:
                 raise ArgumentError(field, f"{len(value)} characters", f"a line of text, at most {LONGEST_LINE}")
-        if self.width not in WIDTHS:
-            raise ArgumentError("width", self.width, f"a whole number from {WIDTHS[0]} to {WIDTHS[-1]}")
-        if self.scale not in SCALES:
+        whole_number("width", self.width, WIDTHS[0], WIDTHS[-1], f"a whole number from {WIDTHS[0]} to {WIDTHS[-1]}")
+        if not _number(self.scale) or self.scale not in SCALES:
             raise ArgumentError("scale", self.scale, "1, 1/2, 1/4 or 1/8")
-        if len(self.mean) != 3 or not all(0 <= m <= 1 for m in self.mean):
-            raise ArgumentError("mean", self.mean[:4], "three numbers from 0 to 1")
+        mean = self.mean if isinstance(self.mean, tuple | list) else ()
+        if len(mean) != 3 or not all(_number(m) and 0 <= m <= 1 for m in mean):
+            raise ArgumentError("mean", self.mean, "three numbers from 0 to 1")
         if not isinstance(self.last_activation, bool):
             raise ArgumentError("last_activation", self.last_activation, "True or False")
-        if self.levels not in LEVELS:
-            raise ArgumentError("levels", self.levels, f"a whole number from {LEVELS[0]} to {LEVELS[-1]}")
+        whole_number("levels", self.levels, LEVELS[0], LEVELS[-1], f"a whole number from {LEVELS[0]} to {LEVELS[-1]}")
         for field, known in (("fusion", FUSIONS), ("flow", FLOWS)):
-            if getattr(self, field) not in known:
+            if not isinstance(getattr(self, field), str) or getattr(self, field) not in known:
                 raise ArgumentError(field, getattr(self, field), " or ".join(map(repr, known)))
         if not isinstance(_json(self.training), dict):
             raise ArgumentError("training", str(self.training)[:60], "a JSON object")
@@ -87,6 +88,10 @@ class ModelInfo:
     def parameters(self) -> int:
         """The number of parameters of both networks."""
         return sum(math.prod(shape) for shape in shapes(self.width).values())
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @cache

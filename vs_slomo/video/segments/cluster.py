@@ -178,7 +178,7 @@ def chosen(workers: int | str | None, cluster: str | None, device: object) -> tu
         cluster = os.environ.get("RAY_ADDRESS") or None
     if workers is None and cluster is None:
         return None
-    if isinstance(device, str) and ":" in device:
+    if device is not None and (not isinstance(device, str) or ":" in device):
         raise ArgumentError("device", device, "cuda or cpu with workers, each of which gets a device of its own")
     ray(local=cluster is None)
     import torch
