@@ -4,10 +4,10 @@
     python benchmarks/cluster.py driver [--segments 1000]            the driver's time and memory, with small parts
     python benchmarks/cluster.py simulate FIGURES.json [--frame 0.05] [--hours 1] [--lost 0.05]
 
-`measure` renders a film with a worker in this process, once for each segment: what it takes besides the frames is the
-start (graph, source, model), once for each worker; the first frame of a segment; the encoder's start and end (with
-blank frames); the look at the finished part. `driver` notes parts that are there already: journal, look, and joining. Both
-outputs together are the figures of `simulate`.
+`measure` renders a film with a worker in this process, once for each segment: what it takes besides the frames is
+the start (graph, source, model), once for each worker; the first frame of a segment; the encoder's start and end
+(with blank frames); the look at the finished part. `driver` notes parts that are there already: journal, look, and
+joining. Both outputs together are the figures of `simulate`.
 `simulate` plays a film of so many hours on workers that make a frame in so many seconds, and of which a share is lost
 in each hour, with the segment under way. It looks for the length of a segment that is done first.
 """

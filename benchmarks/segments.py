@@ -53,10 +53,14 @@ CODECS: dict[str, dict[str, Any]] = {
 }
 
 
-def film(folder: Path, rate: Fraction, seconds: float, size: str = "320x180") -> Path:
+SIZE = ["320x180"]
+SEGMENT = [10.0]
+
+
+def film(folder: Path, rate: Fraction, seconds: float) -> Path:
     """Make a moving film with sound; return it."""
     path = folder / f"film{float(rate):.0f}.mkv"
-    pictures = f"testsrc2=size={size}:rate={rate}:duration={seconds},format=yuv420p"
+    pictures = f"testsrc2=size={SIZE[0]}:rate={rate}:duration={seconds},format=yuv420p"
     sound = ("-f", "lavfi", "-i", f"sine=duration={seconds}", "-c:a", "aac")
     command = [
         ffmpeg(),
@@ -102,7 +106,11 @@ def same(seconds: float) -> bool:
             given = film(folder, rate, seconds)
             for ending, options in CODECS.items():
                 found = {}
-                for way, more in (("one piece", {"segment": None}), ("segments", {}), ("two workers", {"workers": 2})):
+                for way, more in (
+                    ("one piece", {"segment": None}),
+                    ("segments", {"segment": SEGMENT[0]}),
+                    ("two workers", {"workers": 2, "segment": SEGMENT[0]}),
+                ):
                     output = folder / f"x{ending}"
                     render(given, output, overwrite=True, **options, **more)
                     found[way] = told(output)
@@ -110,7 +118,7 @@ def same(seconds: float) -> bool:
                 output = folder / f"y{ending}"
                 with cluster.nodes(2) as two:
                     threading.Thread(target=kill_one, args=(output,), daemon=True).start()
-                    render(given, output, overwrite=True, **options, cluster=two.address)
+                    render(given, output, overwrite=True, **options, cluster=two.address, segment=SEGMENT[0])
                 found["cluster, one killed"] = told(output)
                 print(json.dumps({"way": "cluster, one killed", **found["cluster, one killed"]}), flush=True)
                 right &= all(one == found["one piece"] for one in found.values())
@@ -138,13 +146,13 @@ def killed(times: int, seconds: float, hands: list[str]) -> bool:
         render(given, folder / "whole.mkv", codec="ffv1", segment=None)
         want, output, done = told(folder / "whole.mkv"), folder / "x.mkv", 0
         command = [sys.executable, "-m", "vs_slomo", "render", given, "-o", output, "--codec", "ffv1", *hands]
-        command += ["--segment", "1"]
+        command += ["--segment", str(SEGMENT[0])]
         journal = output.with_name("x.mkv.parts") / "parts.jsonl"
         right = True
         while done < times:
             with subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL) as driver:
                 with suppress(subprocess.TimeoutExpired):
-                    driver.wait(chance.uniform(3, 25))
+                    driver.wait(chance.uniform(2, 15))
                 driver.kill()
             done += 1
             parts = journal.read_text().count('"part"') if journal.exists() else 0
@@ -161,7 +169,11 @@ def killed(times: int, seconds: float, hands: list[str]) -> bool:
 
 def cost(rounds: int, seconds: float) -> None:
     """Print time and size of segments and of two workers, against one piece; rounds are interleaved."""
-    ways: dict[str, dict[str, Any]] = {"one piece": {"segment": None}, "segments": {}, "two workers": {"workers": 2}}
+    ways: dict[str, dict[str, Any]] = {
+        "one piece": {"segment": None},
+        "segments": {"segment": SEGMENT[0]},
+        "two workers": {"workers": 2, "segment": SEGMENT[0]},
+    }
     took: dict[str, list[float]] = {way: [] for way in ways}
     size = dict.fromkeys(ways, 0)
     with tempfile.TemporaryDirectory() as name:
@@ -233,7 +245,10 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--size", default=SIZE[0])
+    parser.add_argument("--segment", type=float, default=SEGMENT[0])
     given = parser.parse_args()
+    SIZE[0], SEGMENT[0] = given.size, given.segment
     if given.what == "same":
         sys.exit(not same(given.seconds))
     if given.what == "killed":
