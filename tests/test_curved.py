@@ -273,8 +273,8 @@ def test_it_is_the_default_where_nothing_excludes_it(shifting_model):
     def chosen(**options):
         return options_of.check_options((64, 64), model=shifting_model, device="cpu", **options).curved
 
-    assert chosen() is chosen(num_streams=1) is chosen(dedupe=False) is True
-    assert chosen(curved=False) is chosen(num_streams=2) is chosen(dedupe=True) is False
+    assert chosen() is chosen(num_streams=2) is chosen(dedupe=False) is True
+    assert chosen(curved=False) is chosen(dedupe=True) is False
 
 
 def test_any_order_gives_the_same(curved):
@@ -314,7 +314,6 @@ def test_motion_shows_the_same_flow(classical):
     [
         ({"curved": "yes"}, "curved: got 'yes', allowed: True or False"),
         ({"dedupe": True}, "curved: got True, allowed: not together with dedupe, whose pictures come at uneven times"),
-        ({"num_streams": 2}, "num_streams: got 2, allowed: None or 1 with curved, whose pairs need each other's flow"),
     ],
 )
 def test_what_is_refused(curved, options, message):

@@ -61,6 +61,11 @@ def resolution(text: str) -> float | str:
     return text if text == "auto" else ratio(text)
 
 
+def devices(text: str) -> str | list[str]:
+    """Read "cuda" or "cuda:0,cuda:1"."""
+    return text.split(",") if "," in text else text
+
+
 def frame_rate(text: str) -> Fraction:
     """Read a rate above 0: "60", "59.94" or "60000/1001"."""
     rate = read_rate(text)
@@ -103,6 +108,7 @@ READ: dict[str, tuple[Any, Convert | None]] = {
     "multi": (str, reader(factor)),
     "scale": (str, reader(resolution, "1, 1/2, 1/4, 1/8 or auto")),
     "dedupe": (bool, None),
+    "device": (str, reader(devices)),
     "borders": (str, reader(bars, "auto or left,top,right,bottom in pixels")),
     "range": (Literal["limited", "full"], reader({"limited": 0, "full": 1}.__getitem__, "limited or full")),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -24,8 +25,14 @@ class Bar:
         self.unit = unit
         self.progress: Progress | None = None
         self.began, self.first = 0.0, 0
+        self.state = ""
         self.held = ExitStack()
         self.stopped = Stops()
+
+    def segments(self, state: Mapping[str, int]) -> None:
+        """Show how many segments there are, by their state."""
+        failed = f", {state['failed']} failed" if state["failed"] else ""
+        self.state = f"; segments: {state['done']}/{state['segments']}, {state['running']} running{failed}"
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +54,7 @@ class Bar:
         self.stopped.check()
         rate = (done - self.first) / max(time.monotonic() - self.began, 1e-3)
         if self.unit == "frames":
-            text = f"{done}/{total} frames, {rate:.1f} fps"
+            text = f"{done}/{total} frames, {rate:.1f} fps{self.state}"
         else:
             of = f" of {total / 1e6:.1f}" if total else ""
             text = f"{done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s"

@@ -11,8 +11,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from vs_slomo.errors import ArgumentError
+
+from .files import each, expanded, targets
 from .flags import ENCODING, Flags, Interpolation, Rate, SpeedCurve, reader
-from .graph import Input, Part, graph_options
+from .graph import Part, graph_options
+from .long import JsonLines, Long
 from .progress import Bar
 
 KEPT_ENDINGS = (".mp4", ".mkv", ".mov", ".webm", ".m4v", ".ts")
@@ -77,7 +81,7 @@ class Encoding(Flags):
 
 
 def render(
-    input: Input,  # noqa: A002  # what the help calls it
+    input: Annotated[list[str], Parameter(help="Video files, patterns of them, or a script (.vpy)")],  # noqa: A002
     /,
     *,
     output: Annotated[
@@ -85,7 +89,8 @@ def render(
         Parameter(
             name=("--output", "-o"),
             metavar="FILE",
-            help="The file to write; its ending is the container (default: a new INPUT.slomo.mp4 in this folder)",
+            help="The file to write; its ending is the container. A folder takes a file for each input "
+            "(default: a new INPUT.slomo.mp4 in this folder)",
         ),
     ] = None,
     preview: Annotated[
@@ -101,21 +106,33 @@ def render(
     part: Part | None = None,
     curve: SpeedCurve | None = None,
     encoding: Encoding | None = None,
+    long: Long | None = None,
 ) -> None:
     """Make a slow-motion or high-frame-rate video file.
 
     vs-slomo render input.mp4 -o smooth.mp4 --fps 60
     vs-slomo render input.mp4 -o slow.mp4 --multi 4 --slow-motion --range 10s:20s
+    vs-slomo render *.mkv -o smooth --to mp4 --multi 2
+
+    A film of 20 seconds or more is made in segments: after a stop, the same command goes on where it was.
     """
     from vs_slomo.video.render import render as render_file
 
+    inputs = expanded(input)
     if output is None:
-        output = free_name(input, "preview" if preview else "slomo")
-
+        if len(inputs) > 1:
+            raise ArgumentError("output", None, "a folder, where there are several inputs")
+        output = free_name(inputs[0], "preview" if preview else "slomo")
     told = graph_options(part or Part(), rate or Rate(), interpolation or Interpolation(), curve or SpeedCurve())
-    with Bar() as bar:
-        bar.wait("loading PyTorch, the video and the model")
-        render_file(input, output, **(encoding or Encoding()).given(), preview=preview, progress=bar, **told)
+    long = long or Long()
+    options = told | (encoding or Encoding()).given() | long.options()
+
+    def make(given: str, path: Path) -> None:
+        with JsonLines(given) if long.json_progress else Bar() as progress:
+            progress.wait("loading PyTorch, the video and the model")
+            render_file(given, path, **options, preview=preview, progress=progress)
+
+    each(targets(inputs, output, long.to), make)
 
 
 def free_name(given: str, word: str) -> str:

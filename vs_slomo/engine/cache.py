@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import Protocol
 
 import torch
@@ -34,13 +35,14 @@ class ByteCache[K: Hashable, V: Sized | None]:
     name: for the log. limit: the most bytes; no more than MOST_KEPT values are kept either. least: the number of values
     kept even if they are larger than that. size: the bytes kept now.
 
-    A value is computed under the lock, so that it is computed once. None is a value too.
+    A value is computed once: whoever asks for it meanwhile waits for it. None is a value too.
     """
 
     def __init__(self, name: str, limit: int, least: int = 1) -> None:
         self.name, self.limit, self.least, self.size = name, limit, least, 0
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._kept: OrderedDict[K, V] = OrderedDict()
+        self._under_way: dict[K, Future[V]] = {}
 
     def get(self, key: K, compute: Callable[[], V]) -> V:
         """Return the key's value; it is computed where it is not kept. An error of `compute` leaves nothing behind."""
@@ -48,13 +50,39 @@ class ByteCache[K: Hashable, V: Sized | None]:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-            value = self._kept[key] = compute()
-            self.size += taken(value)
-            while (self.size > self.limit or len(self._kept) > MOST_KEPT) and len(self._kept) > self.least:
-                dropped, old = self._kept.popitem(last=False)
-                self.size -= taken(old)
-                log.debug("%s: %s released, %.0f MB kept", self.name, dropped, self.size / 1e6)
-            return value
+            waited = self._under_way.get(key)
+            mine = Future[V]()
+            if waited is None:
+                self._under_way[key] = mine
+        if waited is not None:
+            return waited.result()
+        try:
+            value = compute()
+        except BaseException as error:
+            with self._lock:
+                del self._under_way[key]
+            mine.set_exception(error)
+            raise
+        with self._lock:
+            self._keep(key, value)
+            del self._under_way[key]
+        mine.set_result(value)
+        return value
+
+    def begin(self, key: K, compute: Callable[[], V]) -> None:
+        """Compute the key's value where it is neither kept nor under way: a later `get` waits for others only."""
+        with self._lock:
+            if key in self._kept or key in self._under_way:
+                return
+        self.get(key, compute)
+
+    def _keep(self, key: K, value: V) -> None:
+        self._kept[key] = value
+        self.size += taken(value)
+        while (self.size > self.limit or len(self._kept) > MOST_KEPT) and len(self._kept) > self.least:
+            dropped, old = self._kept.popitem(last=False)
+            self.size -= taken(old)
+            log.debug("%s: %s released, %.0f MB kept", self.name, dropped, self.size / 1e6)
 
 
 def taken(value: Sized | None) -> int:

@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import torch
 from .settings import check_device, multiplies_bfloat16
 
 
-def where(device: str | None) -> str:
+def where(device: str | Sequence[str] | None) -> str:
     """Return where new frames are made, in words. device: as in `slomo`."""
+    if device is not None and not isinstance(device, str):
+        return " and ".join(map(where, device))
     name = check_device(device)
     kind = name.partition(":")[0]
     if kind != "cpu":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from vs_slomo.model.box import Box
@@ -43,6 +44,11 @@ class Pair:
             return field
         (x, y), (left, top, right, bottom) = self.origin, self.box
         return field[..., y : y + bottom - top, x : x + right - left]
+
+    def used_by(self, stream: torch.cuda.Stream) -> None:
+        """Keep its memory until this stream, too, is done with it."""
+        for x in (self.i0, self.i1, *self.flows, *(self.finer or ())):
+            x.record_stream(stream)
 
     @property
     def nbytes(self) -> int:

@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import vapoursynth as vs
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from vs_slomo.clips.select import per_output_frame, shifted
 from vs_slomo.engine.cache import ByteCache, FrameCache
 from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
-from vs_slomo.engine.settings import PAIR_BYTES
+from vs_slomo.engine.settings import PAIR_BYTES, Settings
 from vs_slomo.model.box import Box
 from vs_slomo.timing.positions import Times
 
@@ -104,23 +105,31 @@ def with_borders(plan: vs.VideoNode, clip: vs.VideoNode, options: Options) -> vs
     return plan
 
 
+class Shared:
+    """What the nodes of one device have in common: each flow is found once, each frame is read once for two pairs."""
+
+    def __init__(self, options: Options, settings: Settings) -> None:
+        self.settings, self.several = settings, options.streams > 1
+        # A curved pair needs three at once. The fourth is the one that the next pair adds, forwards or backwards.
+        least = (4 if options.curved else 1) + options.streams - 1
+        self.pairs: ByteCache[tuple[int, int], Pair | None] = ByteCache("pairs", PAIR_BYTES * options.streams, least)
+        self.frames = FrameCache(settings.device)
+
+
 class PairFinder:
     """Finds pairs' flows and keeps the latest. For one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    def __init__(self, options: Options, frame_count: int, kept: FrameCache | None = None) -> None:
-        """frame_count: of the clip. kept: shared by the clip's nodes, so that each frame is read once for two pairs."""
+    def __init__(self, options: Options, frame_count: int, shared: Shared | None = None) -> None:
+        """frame_count: of the clip. shared: what the nodes of a device have in common."""
         self.options, self.frame_count = options, frame_count
-        # A curved pair needs three at once. The fourth is the one that the next pair adds, forwards or backwards.
-        self.cache: ByteCache[tuple[int, int], Pair | None] = ByteCache(
-            "pairs", PAIR_BYTES, least=4 if options.curved else 1
-        )
+        self.shared = shared or Shared(options, options.settings)
+        self.cache, self.kept = self.shared.pairs, self.shared.frames
         self.latest_curved: tuple[tuple[int, int], Pair | None] | None = None
-        self.kept = kept or FrameCache(options.settings.device)
 
     @cached_property
     def engine(self) -> Engine:
         """Loaded with the first frame that needs it, not with the script."""
-        return shared_engine(self.options.settings)
+        return shared_engine(self.shared.settings)
 
     def pair(self, moment: Moment, fed: PairInputs) -> Pair | None:
         """Return the moment's pair; None where both frames are the same, so that nothing moves.
@@ -135,15 +144,26 @@ class PairFinder:
 
     def straight_pair(self, moment: Moment, fed: PairInputs) -> Pair | None:
         """Return the moment's pair, from its own two frames alone: constant speed on a straight line."""
-        return self.cache.get((moment.first, moment.second), lambda: self.find(moment, fed))
+        pair = self.cache.get((moment.first, moment.second), lambda: self.found(moment, fed))
+        if pair is not None and self.shared.several and pair.i0.is_cuda:
+            pair.used_by(torch.cuda.current_stream(pair.i0.device))
+        return pair
+
+    def found(self, moment: Moment, fed: PairInputs) -> Pair | None:
+        """Find a pair's flow, so that the device's other streams may use it, too."""
+        pair = self.find(moment, fed)
+        if pair is not None and self.shared.several and pair.i0.is_cuda:
+            torch.cuda.current_stream(pair.i0.device).synchronize()
+        return pair
 
     def curved_pair(self, moment: Moment, fed: PairInputs) -> Pair | None:
         """Return the moment's pair, and how its motion bends.
 
         It does not bend where the previous or the next pair is missing or belongs to another scene.
         """
-        pair = self.straight_pair(moment, fed)
         previous_fed, next_fed = fed.previous_pair, fed.next_pair
+        self.begin(moment, fed)
+        pair = self.straight_pair(moment, fed)
         at_an_end = moment.first == 0 or moment.second >= self.frame_count - 1
         if pair is None or at_an_end or previous_fed is None or next_fed is None:
             return pair
@@ -154,6 +174,16 @@ class PairFinder:
         lasts, earlier, later = (durations.duration(x.first.native) for x in (fed, previous_fed, next_fed))
         pace = (float(earlier / lasts), float(later / lasts)) if lasts and earlier and later else (1.0, 1.0)
         return self.engine.bent(pair, previous, next_, pace)
+
+    def begin(self, moment: Moment, fed: PairInputs) -> None:
+        """Find what no other stream is at work on, before what others find is waited for."""
+        at_an_end = moment.first == 0 or moment.second >= self.frame_count - 1
+        if not self.shared.several or at_an_end:
+            return
+        for offset, around in ((1, fed.next_pair), (0, fed), (-1, fed.previous_pair)):
+            if around is not None and (not offset or not around.plan.props[cuts.NEXT]):
+                at = moment._replace(first=moment.first + offset, second=moment.second + offset)
+                self.cache.begin(at[:2], partial(self.found, at, around))
 
     def adjacent_pair(self, moment: Moment, offset: int, fed: PairInputs) -> Pair | None:
         """Return the pair `offset` frames after the moment's. None across a cut, and where both frames are the same."""

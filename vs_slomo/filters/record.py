@@ -9,7 +9,7 @@ To add an option, add an entry here and a keyword to `slomo`; `Options.given` ha
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 
 from vs_slomo.timing.positions import LARGEST_RATE, Factor, parse_multi
@@ -121,7 +121,12 @@ class MovingOptions(TypedDict, total=False):
         ),
     ]
     device: Annotated[
-        str | None, Option(help="`cuda`, `cuda:1`, `xpu`, `mps` or `cpu`", none="the first there is", metavar="NAME")
+        str | Sequence[str] | None,
+        Option(
+            help="`cuda`, `cuda:1`, `xpu`, `mps` or `cpu`; several of a kind, as in `cuda:0,cuda:1`, share the pairs",
+            none="the first there is",
+            metavar="NAME",
+        ),
     ]
     precision: Annotated[
         Precision | None,
@@ -216,7 +221,7 @@ class MovingOptions(TypedDict, total=False):
     num_streams: Annotated[
         int | None,
         Option(
-            help="How many new frames to work on at once; more than 1 only without `curved`",
+            help="How many pairs each device works on at once",
             allowed="None or an integer from 1 to 64",
             check=optional(integer(1, 64)),
             none="1, and 2 on a GPU without `curved`",

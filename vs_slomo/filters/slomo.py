@@ -20,7 +20,6 @@ from torch import Tensor
 
 from vs_slomo.clips import cuts, durations, formats, frames
 from vs_slomo.clips.select import Pattern, is_endless, select
-from vs_slomo.engine.cache import FrameCache
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.box import Box
 from vs_slomo.timing import positions as timing
@@ -29,8 +28,8 @@ from vs_slomo.weights import FlowName
 
 from . import motion as compositing
 from .inputs import PairInputs
-from .options import Options, check, check_options, check_switch
-from .pairs import Moment, PairFinder, frame_inputs
+from .options import Options, Spread, check, check_options, check_switch
+from .pairs import Moment, PairFinder, Shared, frame_inputs
 from .record import MAX_GAP, MOVING, SC_THRESHOLD, SLOMO, Borders, Precision, ScAction, Scale, Shown
 
 COUNTED = 1 << 31
@@ -48,7 +47,7 @@ def slomo(
     model: str | os.PathLike[str] = "bundled",
     scale: Scale = None,
     flow: FlowName | None = None,
-    device: str | None = None,
+    device: str | Sequence[str] | None = None,
     precision: Precision | None = None,
     tile: int | None = None,
     sc: bool = True,
@@ -86,7 +85,8 @@ def slomo(
         flow, refined by classical means on the CPU). The second network refines each of them at t. "fast" is a draft:
         classical flow at `scale`, and no network. None is "unet" on a GPU; on the CPU "both" where the networks see
         the picture at full size, else the model's own.
-    device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is.
+    device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is. Several of one kind, as in
+        ["cuda:0", "cuda:1"], share the pairs. For that the host must be asked for `Spread.requests` frames at once.
     precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, "bf16" on a CPU that multiplies it
         natively (AVX-512 BF16, AMX), else "fp32".
     tile: run the networks on overlapping tiles of at most tile x tile pixels, to use less memory; None does so only
@@ -105,8 +105,8 @@ def slomo(
     curved: follow motion that speeds up, slows down or turns, using the frames around the pair (see
         `model.acceleration`). A new frame then needs four source frames and three flows; in order, each flow is still
         computed once. Across cuts and beyond the clip's ends motion is even. Uneven `_Duration*` of the frames count.
-        None is True, but not with dedupe or num_streams above 1, which exclude it.
-    num_streams: how many new frames to work on at once; None is 1, but 2 on a GPU where motion is not curved.
+        None is True, but not with dedupe, which excludes it.
+    num_streams: how many pairs each device works on at once; None is 1, but 2 on a GPU where motion is not curved.
     matrix, range: colour matrix and range that the networks assume where a frame lacks `_Matrix` or `_Range` (numbers
         of H.273; 0 is limited and 1 full range). They change nothing else.
     debug: show the "flow" or the "visibility" that each frame is made with, in its place, or print "t", its position,
@@ -196,9 +196,13 @@ def interleave(clip: vs.VideoNode, times: timing.Times, options: Options) -> vs.
     cut = options.cuts(clip)
     fed = frame_inputs(clip, times, options, cut)
     blank = clip.std.BlankClip(length=times.length, keep=True)
-    kept = FrameCache(options.settings.device)
-    new = [blank.std.ModifyFrame(fed.clips, NewFrames(fed, times, options, kept)) for _ in range(options.streams)]
-    return picked(fed.first.native, new, cut, times, None if options.dedupe is None else fed.plan)
+    devices = [Shared(options, settings) for settings in options.devices]
+    new = [
+        blank.std.ModifyFrame(fed.clips, NewFrames(fed, times, options, shared))
+        for shared in devices
+        for _ in range(options.streams)
+    ]
+    return picked(fed.first.native, new, cut, times, None if options.dedupe is None else fed.plan, options.spread)
 
 
 def picked(
@@ -207,30 +211,31 @@ def picked(
     cut: vs.VideoNode | None,
     times: timing.Times,
     plan: vs.VideoNode | None = None,
+    spread: Spread = Spread(),  # noqa: B008  # it does not change
 ) -> vs.VideoNode:
     """Return the originals where t is 0, and one of the new frames elsewhere.
 
     originals, new: clips as long as the output; `new` has one for each stream. cut: as `cuts.detect` returns it, for
     the properties of the output's own cuts. plan: as `duplicates.plan` returns it, where t is only known once a frame
-    is requested.
+    is requested. spread: which of `new` makes which pair.
     """
     # All frames of a pair come from one stream, so that its flow is found once.
     streams, (_, period) = len(new), times.period
     if plan is None:
         # Frame n of `choices` comes `streams + 1` times: the original, and what each stream would make of it.
         choices = vs.core.std.Interleave([originals, *new], modify_duration=False)
-        span = min(streams * period, times.length)
+        span = min(spread.period * period, times.length)
 
         def taken(n: int) -> int:
             k, t = times.at(n)
-            return n * (streams + 1) + (1 + k % streams if t else 0)
+            return n * (streams + 1) + (1 + spread.stream(k) if t else 0)
 
         out = select(choices, span * (streams + 1), Pattern(span, taken), times.length)
     else:
 
         def choose(n: int, f: vs.VideoFrame) -> vs.VideoNode:
             moment = Moment.of(n, times, f)
-            return new[moment.first % streams] if moment.t else originals
+            return new[spread.stream(moment.first)] if moment.t else originals
 
         out = originals.std.FrameEval(choose, plan, [originals, *new])
     if cut is None:
@@ -241,10 +246,10 @@ def picked(
 class NewFrames:
     """Makes the frames between originals. For one callback at a time (the host's rule for a ModifyFrame node)."""
 
-    def __init__(self, fed: PairInputs, times: timing.Times, options: Options, kept: FrameCache) -> None:
-        """fed: what the node is fed. kept: the latest frames on the device, shared by all nodes of a clip."""
+    def __init__(self, fed: PairInputs, times: timing.Times, options: Options, shared: Shared) -> None:
+        """fed: what the node is fed. shared: what the nodes of its device have in common."""
         self.fed, self.times = fed, times
-        self.finder = PairFinder(options, times.frames, kept)
+        self.finder = PairFinder(options, times.frames, shared)
 
     @cached_property
     def stream(self) -> torch.cuda.Stream | None:

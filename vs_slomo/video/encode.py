@@ -10,8 +10,9 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from .encoders import (
     quality,
     usual_codec,
 )
-from .feed import Alpha, Progress, feed, is_opaque
+from .feed import Alpha, Progress, feed, in_order, is_opaque
 from .ffmpeg import run
 from .pixels import (
     Pixels,
@@ -50,6 +51,7 @@ from .pixels import (
     taken_pixels,
 )
 from .report import check_rate, check_whole, report
+from .segments.job import Job, Segments, pieces
 from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
 from .wanted import Tracks
 
@@ -110,13 +112,22 @@ def check_container(output: Path, options: Sequence[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A clip as it is encoded. before, behind: ffmpeg's arguments before the input of frames, and before the output."""
+    """A clip as it is encoded. before, behind: ffmpeg's arguments before the input of frames, and before the output.
+
+    encoder: its name for ffmpeg. container: arguments for the output's container. growth, conversion: what became of
+    the clip that was given. ahead: how many frames are asked for at once, at least.
+    """
 
     clip: vs.VideoNode
     pixels: Pixels
     alpha: Alpha
+    encoder: str
     before: list[str]
     behind: list[str]
+    container: list[str]
+    growth: tuple[int, int]
+    conversion: dict[str, Any]
+    ahead: int = 0
 
     def input(self, lead: Fraction = Fraction(0)) -> list[str]:
         """Return ffmpeg's arguments for the frames, which begin `lead` seconds late."""
@@ -136,6 +147,8 @@ def encode(
     tracks: Tracks | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    segments: Segments | None = None,
+    ahead: int = 0,
 ) -> Path:
     """Encode a clip with ffmpeg, and return the file's path.
 
@@ -150,7 +163,8 @@ def encode(
         container is usually filled with.
     crf: the quality, by the option that the encoder knows; preset: its speed. None is a crf of 18 with x264 and x265,
         and else the encoder's default.
-    options: further output options for ffmpeg. tracks: what goes with the picture.
+    options: further output options for ffmpeg. tracks: what goes with the picture. segments: how it is cut; None makes
+        it in one piece. ahead: how many frames the host is asked for at once, at least.
 
     Raises ArgumentError and RenderError. The file is written under a name of its own and renamed when it is whole.
     """
@@ -165,23 +179,29 @@ def encode(
     highest = container_of(output).highest
     if highest and clip.fps > highest:
         log.warning("%s: most players show at most %d frames a second of this kind", output.name, highest)
-    picture = prepare(clip, output, codec=codec, crf=crf, preset=preset)
+    picture = prepare(clip, output, codec=codec, crf=crf, preset=preset, options=options)
+    picture = replace(picture, ahead=ahead)
     sequence = is_sequence(output)
     opened = outputs.new_sequence if sequence else outputs.new_file
     found = None
     with stops() as stopped:
         try:
-            with opened(output, overwrite=overwrite) as part:
-                plan, complete = _run(picture, part, output, tracks, [*options], stopped, progress)
-                if complete and not sequence:
-                    found = check_whole(part, clip.num_frames, output, counted=not options)
+            with pieces(picture, output, [*options], segments) as job:
+                with opened(output, overwrite=overwrite) as part:
+                    plan, complete = _run(picture, part, output, tracks, [*options], stopped, progress, job)
+                    if complete and not sequence:
+                        found = check_whole(part, clip.num_frames, output, counted=not options)
+                if job is not None:
+                    job.folder.remove()
         except OSError as error:
             raise RenderError(f"{output.name} cannot be written: {error.strerror or error}") from error
         report(output, picture.clip, picture.alpha, plan, found, time.monotonic() - began)
     return output
 
 
-def prepare(clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, preset: str | None) -> Picture:
+def prepare(
+    clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, preset: str | None, options: Sequence[str] = ()
+) -> Picture:
     """Return a clip as it is encoded. Raises ArgumentError."""
     name = encoder_name(codec)
     first = clip.get_frame(0)
@@ -196,19 +216,34 @@ def prepare(clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, 
     if any(more := even(clip, pixels, codec)):
         said = "%dx%d grows by %s, repeated: %s needs even sizes"
         log.warning(said, clip.width, clip.height, growing(*more), name)
-        clip = grown(clip, *more)
-    if conversion:
-        clip = clip.resize.Bicubic(**conversion)
+    clip = converted(clip, more, conversion)
     props = clip.get_frame(0).props
     family = pixels.format.color_family
     colours = colour_arguments(props, family)
     behind = [
-        *("-c:v:0", name, "-pix_fmt:v:0", pixels.name, *quality(name, crf, preset), *encoder_row(name).flags),
+        *("-c:v:0", name, "-pix_fmt:v:0", pixels.name, *quality(name, crf, preset, options), *encoder_row(name).flags),
         *("pc" if encoder_row(name).full and part == "tv" else part for part in colours),
         *(*picture_filters(name, props), *hdr_arguments(name, props)),
-        *(*container_flags(output, name), "-fps_mode", "passthrough"),
+        *("-fps_mode", "passthrough"),
     ]
-    return Picture(clip=clip, pixels=pixels, alpha=alpha, before=colours, behind=behind)
+    return Picture(
+        clip=clip,
+        pixels=pixels,
+        alpha=alpha,
+        encoder=name,
+        before=colours,
+        behind=behind,
+        container=container_flags(output, name),
+        growth=more,
+        conversion=conversion,
+    )
+
+
+def converted(clip: vs.VideoNode, growth: tuple[int, int], conversion: Mapping[str, Any]) -> vs.VideoNode:
+    """Return the clip as the encoder takes it."""
+    if any(growth):
+        clip = grown(clip, *growth)
+    return clip.resize.Bicubic(**conversion) if conversion else clip
 
 
 def _run(
@@ -219,32 +254,50 @@ def _run(
     options: list[str],
     stopped: Stops,
     progress: Progress | None,
+    job: Job | None,
 ) -> tuple[Plan | None, bool]:
-    """Rehearse, then encode into `part`; return what went along, and whether ffmpeg took all frames."""
+    """Rehearse, then encode into `part`; return what went along, and whether ffmpeg took all frames.
+
+    job: makes the picture in parts; they are joined into `part` with what goes along.
+    """
+    if job is not None:
+        job.folder.note_joined(part.name)  # a run that is killed leaves it
     blank = picture.clip.std.BlankClip(length=1)
-    end = [*picture.behind, *options, str(part.absolute())]
+    end = [*picture.behind, *picture.container, *options, str(part.absolute())]
     feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)
     if container_of(output).even:
         check_rate(part, picture.clip.fps, output)
+
+    def last(lead: Fraction, more: Sequence[str]) -> bool:
+        if job is None:
+            given = [*picture.input(lead), *more]
+            with closing(in_order(picture.clip, stopped, picture.ahead)) as frames:
+                return feed([*given, *end], picture.clip, stopped, picture.alpha, progress, frames)
+        job.make(stopped, progress)
+        return job.join(part, lead, [*more, *picture.container, *options], stopped)
+
     if tracks is None:
-        return None, feed([*picture.input(), "-map", "0:v", *end], picture.clip, stopped, picture.alpha, progress)
+        return None, last(Fraction(0), ["-map", "0:v"])
     lasts = picture.clip.num_frames / picture.clip.fps
     plan = make_plan(tracks, output, picture.clip.fps)
     with tempfile.TemporaryDirectory(dir=companion_folder(plan, output)) as name:
         folder = Path(name)
         write_inputs(plan, folder, stopped.check)
 
-        def go(clip: vs.VideoNode, plan: Plan, *, seconds: float | None = None, shown: Progress | None = None) -> bool:
-            given = [*picture.input(plan.lead), *input_arguments(plan, folder, seconds=seconds)]
-            made = ["-map", "0:v", *output_arguments(plan, folder, lasts)]
-            return feed([*given, *made, *end], clip, stopped, picture.alpha, shown)
+        def arguments(seconds: float | None = None) -> list[str]:
+            given = input_arguments(plan, folder, seconds=seconds)
+            return [*given, "-map", "0:v", *output_arguments(plan, folder, lasts)]
+
+        def rehearse() -> None:
+            given = [*picture.input(plan.lead), *arguments(REHEARSED)]
+            feed([*given, *end], blank, stopped, picture.alpha)
 
         try:
-            go(blank, plan, seconds=REHEARSED)
+            rehearse()
         except RenderError as error:
-            _mend(plan, folder, lambda: go(blank, plan, seconds=REHEARSED), error)
-            go(blank, plan, seconds=REHEARSED)
-        return plan, go(picture.clip, plan, shown=progress)
+            _mend(plan, folder, rehearse, error)
+            rehearse()
+        return plan, last(plan.lead, arguments())
 
 
 def _mend(plan: Plan, folder: Path, attempt: Callable[[], object], error: RenderError) -> None:

@@ -246,15 +246,22 @@ def encoder_row(name: str) -> Encoder:
     return Encoder() if re.search(r"^ +-crf ", encoder_help(name), re.MULTILINE) else SCALE
 
 
-def quality(name: str, crf: float | None, preset: str | None) -> list[str]:
-    """Return the arguments for an encoder's quality and speed. Raises ArgumentError."""
+OWN_QUALITY = _set("-crf -qp -b -q -qscale -global_quality -cq -cqp")
+
+
+def quality(name: str, crf: float | None, preset: str | None, options: Sequence[str] = ()) -> list[str]:
+    """Return the arguments for an encoder's quality and speed. Raises ArgumentError.
+
+    options: further ones; where they choose the quality, there is no default.
+    """
     row = encoder_row(name)
     low, high = row.range
     if crf is not None and not row.quality:
         raise ArgumentError("crf", crf, f"nothing with {name}, which has no quality to choose")
     if crf is not None and (not isinstance(crf, Real) or isinstance(crf, bool) or not low <= crf <= high):
         raise ArgumentError("crf", crf, f"{low:g} to {high:g} with {name}")
-    crf = row.default if crf is None else crf
+    own = any(o.partition(":")[0] in OWN_QUALITY and not re.search(":[ast]", o) for o in options)
+    crf = row.default if crf is None and not own else crf
     constant = [] if crf is None else [part.format(f"{crf:g}") for part in row.quality]
     preset = None if preset is None else text("preset", preset, "the name of a speed, such as slow")
     if preset is not None and not row.preset:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -25,7 +25,8 @@ from .ffmpeg import BROKEN_FILE, ffmpeg, last_lines, reason
 log = logging.getLogger("vs_slomo")
 
 Progress = Callable[[int, int], None]
-"""Called with the frames written, and all of them."""
+"""Called with the frames written, and all of them. In segments its method `segments`, if it has one, is called with how
+many there are, by their state: "segments" (all), "done", "running", "failed"."""
 LOOK = 0.2
 """Seconds after which a signal is looked for while a frame is awaited."""
 
@@ -74,13 +75,13 @@ def is_opaque(alpha: vs.VideoFrame) -> bool:
     return bool(np.asarray(alpha[0]).min() >= highest)
 
 
-def in_order(clip: vs.VideoNode, stopped: Stops) -> Iterator[vs.VideoFrame]:
-    """Return a clip's frames one after the other, with as many under way as the host has threads."""
+def in_order(clip: vs.VideoNode, stopped: Stops, ahead: int = 0) -> Generator[vs.VideoFrame]:
+    """Return a clip's frames one after the other, with as many under way as the host has threads, or `ahead`."""
     waiting: deque[Future[vs.VideoFrame]] = deque()
     asked = 0
     try:
         for _ in range(clip.num_frames):
-            while asked < clip.num_frames and len(waiting) <= vs.core.num_threads:
+            while asked < clip.num_frames and len(waiting) <= max(vs.core.num_threads, ahead):
                 waiting.append(clip.get_frame_async(asked))
                 asked += 1
             while True:
@@ -110,9 +111,29 @@ def write_frame(pipe: IO[bytes], frame: vs.VideoFrame, alpha: Alpha) -> None:
 
 
 def feed(
-    arguments: Sequence[str], clip: vs.VideoNode, stopped: Stops, alpha: Alpha, progress: Progress | None = None
+    arguments: Sequence[str],
+    clip: vs.VideoNode,
+    stopped: Stops,
+    alpha: Alpha,
+    progress: Progress | None = None,
+    frames: Iterator[vs.VideoFrame] | None = None,
 ) -> bool:
-    """Run ffmpeg with a clip's frames on its standard input; return whether it took them all. Raises RenderError."""
+    """Run ffmpeg with a clip's frames on its standard input; return whether it took them all. Raises RenderError.
+
+    frames: the frames, where someone else asks for them.
+    """
+
+    def write(pipe: IO[bytes]) -> None:
+        for n, frame in enumerate(in_order(clip, stopped) if frames is None else frames, 1):
+            write_frame(pipe, frame, alpha)
+            if progress:
+                progress(n, clip.num_frames)
+
+    return piped(arguments, write)
+
+
+def piped(arguments: Sequence[str], write: Callable[[IO[bytes]], None]) -> bool:
+    """Run ffmpeg with what is written to its standard input; return whether it took it all. Raises RenderError."""
     # In a group of its own, so that Ctrl-C in a terminal does not reach it: it ends when this says so.
     own: dict[str, Any] = {"creationflags": 0x200} if sys.platform == "win32" else {"process_group": 0}
     command = [ffmpeg(), "-hide_banner", "-v", "error", "-y", *arguments]
@@ -124,10 +145,7 @@ def feed(
     ):
         pipe = cast("IO[bytes]", process.stdin)
         try:
-            for n, frame in enumerate(in_order(clip, stopped), 1):
-                write_frame(pipe, frame, alpha)
-                if progress:
-                    progress(n, clip.num_frames)
+            write(pipe)
             pipe.close()
             complete = True
         except OSError:  # ffmpeg has ended before its input did; its status says whether that was meant

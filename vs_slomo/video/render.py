@@ -18,7 +18,12 @@ from .encode import check_container, check_encoding, check_output, encode
 from .feed import Progress
 from .pixels import encodable, raw_input
 from .script import Graph, graph, parse_span
+from .segments.asked import asked
+from .segments.cluster import chosen, crew
+from .segments.cut import USUAL, check_seconds
+from .segments.job import Segments
 from .tracks import subtitle_codec
+from .vpy import is_script, script_graph
 from .wanted import Audio, Tracks, chosen_sound, parse_audio_tracks, parse_kinds
 
 __all__ = [
@@ -58,6 +63,11 @@ def render(
     overwrite: bool = False,
     preview: bool = False,
     progress: Progress | None = None,
+    segment: float | None = USUAL,
+    restart: bool = False,
+    workers: int | str | None = None,
+    cluster: str | None = None,
+    tracks_from: str | os.PathLike[str] | None = None,
     **interpolation: Any,
 ) -> Path:
     """Make a video file from a video file, with its sound, subtitles, chapters, attachments and tags.
@@ -76,6 +86,13 @@ def render(
     codec, crf, preset, options, overwrite, progress: see `encode`.
     preview: source and result side by side, without anything else; without a span, four seconds in the middle.
 
+    segment: seconds of output in a segment; None makes the output in one piece. A film of two segments or more is made
+        in segments, which are kept beside the output until it is whole: the same call again goes on where it was.
+    restart: throw away what an earlier call has left. workers: let so many processes of this machine make the segments,
+        or "auto", one for each GPU; cluster: let a running Ray cluster do so, by its address ("HOST:6379" or "auto").
+        Both need Ray (extra: cluster).
+    tracks_from: the file that sound and the rest come from, where the input is a script (.vpy).
+
     Where it runs and what was made is logged. Raises ArgumentError, SourceError, FormatError, WeightsError or
     RenderError before anything costly starts, and RenderError where the encoder fails later. There is either a whole
     file under `output`, or none of this call's.
@@ -91,28 +108,48 @@ def render(
     kinds, sounds = parse_kinds(tracks, subtitles=subtitles), parse_audio_tracks(audio_track)
     codec, options = check_encoding(output, codec, crf, preset, options)
     check_container(output, options)
-    made = graph(
-        input,
-        source=source,
-        span=span,
-        codec=codec,
-        progressive=progressive,
-        deinterlace=deinterlace,
-        preview=preview,
-        allow_playlist=allow_playlist,
-        **interpolation,
-    )
+    seconds = None if segment is None else check_seconds(segment)
+    hands = chosen(workers, cluster, interpolation.get("device"))
+    call: dict[str, Any] = {"source": source, "span": span, "codec": codec, "progressive": progressive}
+    call |= {"deinterlace": deinterlace, "allow_playlist": allow_playlist, **interpolation}
+    call |= {"preview": True} if preview else {}
+    if is_script(input):
+        if preview:
+            raise ArgumentError("preview", preview, "False with a script, which is encoded as it is")
+        made = script_graph(input, tracks_from=tracks_from, **call)
+    elif tracks_from is not None:
+        raise ArgumentError("tracks_from", str(tracks_from), "only with a script (.vpy); a video has its own")
+    else:
+        made = graph(input, **call)
     log.info("%s: %s", Path(input).name, where(interpolation.get("device")))
-    along = Tracks(
-        file=made.file,
-        start=made.start,
-        duration=made.duration,
-        stretch=made.stretch,
-        audio=audio,
-        kinds=kinds,
-        audio_tracks=sounds,
+    along = (
+        None
+        if made.file is None
+        else Tracks(
+            file=made.file,
+            start=made.start,
+            duration=made.duration,
+            stretch=made.stretch,
+            audio=audio,
+            kinds=kinds,
+            audio_tracks=sounds,
+        )
     )
-    along = check_sound(along, curve=interpolation.get("curve") is not None)
+    along = along and check_sound(along, curve=interpolation.get("curve") is not None)
+    segments = None
+    if seconds is not None:
+        told = {
+            "audio": audio,
+            "preview": preview,
+            "tracks": sorted(kinds),
+            "audio_track": sounds,
+            "tracks_from": tracks_from and str(tracks_from),
+        }
+        made_by = None if hands is None else crew(*hands, made, input, call)
+        request = asked(Path(input), made, interpolation, **told)
+        segments = Segments(seconds=seconds, asked=request, restart=restart, workers=made_by)
+    elif hands is not None:
+        raise ArgumentError("segment", segment, "a length in seconds, where workers make the segments")
     return encode(
         made.clip,
         output,
@@ -123,6 +160,8 @@ def render(
         tracks=along,
         overwrite=overwrite,
         progress=progress,
+        segments=segments,
+        ahead=made.ahead,
     )
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import vapoursynth as vs
 
 from vs_slomo.errors import ArgumentError, FormatError, SourceError
-from vs_slomo.filters.options import check_switch
+from vs_slomo.filters.options import check_options, check_switch
+from vs_slomo.filters.record import MOVING
 from vs_slomo.filters.retime import retime
 from vs_slomo.filters.slomo import slomo
 from vs_slomo.timing.curves import sampler
@@ -36,15 +37,26 @@ log = logging.getLogger("vs_slomo")
 class Graph:
     """A clip made from a file, and the script that makes the same.
 
-    start, duration, stretch: see `tracks.Tracks`.
+    before: the source, as it goes into the interpolation. file: None where the clip is a script's, and no file goes
+    along. start, duration, stretch: see `tracks.Tracks`. ahead: for how many frames the host is to be asked at once.
     """
 
     clip: vs.VideoNode
+    before: vs.VideoNode
     script: str
-    file: Container
+    file: Container | None
     start: Fraction
     duration: Fraction | None
     stretch: Fraction
+    ahead: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is found once for all processes that make the same graph. borders: in place of "auto"."""
+
+    file: Container
+    borders: tuple[int, int, int, int] | None = None
 
 
 def graph(
@@ -57,13 +69,14 @@ def graph(
     deinterlace: bool = False,
     preview: bool = False,
     allow_playlist: bool = False,
+    known: Known | None = None,
     **interpolation: Any,
 ) -> Graph:
     """Return the clip that `render` encodes, and the script that makes it; no new frame is made.
 
     progressive: take frames that are flagged interlaced as they are. deinterlace: make whole frames of interlaced
     ones, by bwdif. allow_playlist: see `source`. preview: the clip is `preview.beside`; the script makes the whole
-    result. Raises what `render` raises.
+    result. known: what another process has found of the same call. Raises what `render` raises.
     """
     given = {name: value for name, value in interpolation.items() if value is not None}
     given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
@@ -83,8 +96,10 @@ def graph(
     check_filter(source)
     split_span(span)
     check_without_clip(function, given)
-    probed = probe(input, allow_playlist=allow_playlist)
-    file, clip, lines = _opened(probed, source, progressive=progressive, deinterlace=deinterlace)
+    probed = probe(input, allow_playlist=allow_playlist) if known is None else known.file
+    file, clip, lines = _opened(
+        probed, source, progressive=progressive, deinterlace=deinterlace, quiet=known is not None
+    )
     name = lines[0].partition("source(")[2].removesuffix(")")
     codes = Timecodes.constant(clip.num_frames, clip.fps)
     if file.variable:
@@ -99,8 +114,10 @@ def graph(
     rate = file.prevailing or clip.fps
     if file.variable:
         given = _at_true_times(file, given, codes, rate, slow=stretch != 1)
-    taken, clip = clip, function(clip, **given)
-    clip = beside(taken, clip, given) if preview else clip
+    before = clip
+    given |= {} if known is None or known.borders is None else {"borders": known.borders}
+    made = function(clip, **given)
+    clip = beside(before, made, given) if preview else made
     lines.append(f"clip = {function.__name__}({', '.join(['clip', *(f'{n}={literal(x)}' for n, x in given.items())])})")
     if file.variable and stretch != 1:
         clip = clip.std.AssumeFPS(fpsnum=rate.numerator, fpsden=rate.denominator)
@@ -120,19 +137,29 @@ def graph(
     head = ["import vapoursynth as vs", "", f"from vs_slomo import {', '.join(used)}", ""]
     return Graph(
         clip=clip,
+        before=before,
         script="\n".join([*head, *lines, "clip.set_output()", ""]),
         file=file,
         start=int(file.times[min(first, len(file.times) - 1)]) * file.time_base,
         duration=None if whole else codes.duration,
         stretch=stretch,
+        ahead=requests(before, made, given),
     )
 
 
+def requests(before: vs.VideoNode, after: vs.VideoNode, given: Mapping[str, Any]) -> int:
+    """Return for how many frames of an interpolated clip the host is to be asked at once."""
+    options = check_options(
+        (before.width, before.height), **{name: value for name, value in given.items() if name in MOVING}
+    )
+    return options.spread.requests(after.num_frames / before.num_frames)
+
+
 def _opened(
-    file: Container, source: str | None, *, progressive: bool, deinterlace: bool
+    file: Container, source: str | None, *, progressive: bool, deinterlace: bool, quiet: bool
 ) -> tuple[Container, vs.VideoNode, list[str]]:
     """Return the file, its clip of progressive frames, and the lines of the script that open it."""
-    opened = open_file(refused(file), source)
+    opened = open_file(file if quiet else refused(file), source)
     chosen = "" if source is None else f", source={source!r}"
     chosen += ", allow_playlist=True" if file.allow_playlist else ""
     clip, more = _whole_frames(opened.clip, opened.file, progressive=progressive, deinterlace=deinterlace)
