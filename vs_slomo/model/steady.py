@@ -53,8 +53,8 @@ def enlarged(x: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
 
 def _plain(x: Tensor) -> bool:
     """Whether numpy can have the tensor. Not while a graph is made of what is computed, as for ONNX."""
-    traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if type(x) is not Tensor or traced or torch.compiler.is_compiling():
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if type(x) is not Tensor or tracing or torch.compiler.is_compiling():
         return False
     kinds = (torch.float32, torch.float64)
     return x.device.type == "cpu" and x.dtype in kinds and not (x.requires_grad and torch.is_grad_enabled())
