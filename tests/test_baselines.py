@@ -13,7 +13,8 @@ from clips import convert, core, counting, distance, from_pictures, frozen, movi
 
 from vs_slomo.errors import ArgumentError, FormatError, SlomoError
 from vs_slomo.filters import baselines
-from vs_slomo.filters.baselines import blend, classical_motion, flow, hidden, mc, sample
+from vs_slomo.filters.baselines import blend, flow, mc, sample
+from vs_slomo.model.dis import classical_motion, hidden
 from vs_slomo.timing.timecodes import Timecodes
 from vs_slomo.training.scenes import Scene
 
