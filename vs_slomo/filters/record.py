@@ -102,10 +102,10 @@ class MovingOptions(TypedDict, total=False):
     scale: Annotated[
         Scale,
         Option(
-            help='Resolution of the networks, relative to the clip: 1, 0.5, 0.25, 0.125, or `"auto"` to choose by size',
+            help='Resolution of the networks, as a part of the clip\'s: 1, 0.5, 0.25, 0.125, `"auto"`',
             allowed=f'None, "auto" or one of {", ".join(map(str, SCALES))}',
             check=optional(one_of("auto", *SCALES)),
-            none="1 for small clips, else the model's",
+            none="by size and device",
             command="Resolution of the networks, relative to the video: 1, 1/2, 1/4, 1/8, or auto to choose by size",
             metavar="S",
         ),
@@ -113,8 +113,7 @@ class MovingOptions(TypedDict, total=False):
     flow: Annotated[
         FlowName | None,
         Option(
-            help="Flow stage: `unet` (the paper's network), `dis` (classical flow), `both` (the first, refined) "
-            "or `fast` (a draft, without a network)",
+            help="Flow stage: `unet` (network), `dis` (classical), `both`, or `fast` (a draft)",
             allowed=f"None or one of {', '.join(FLOWS)}",
             check=optional(key_of(FLOWS)),
             none="by size and device",
@@ -123,7 +122,7 @@ class MovingOptions(TypedDict, total=False):
     device: Annotated[
         str | Sequence[str] | None,
         Option(
-            help="`cuda`, `cuda:1`, `xpu`, `mps` or `cpu`; several of a kind, as in `cuda:0,cuda:1`, share the pairs",
+            help="`cuda`, `cuda:1`, `xpu`, `mps` or `cpu`; several share the pairs: `cuda:0,cuda:1`",
             none="the first there is",
             metavar="NAME",
         ),
@@ -134,16 +133,16 @@ class MovingOptions(TypedDict, total=False):
             help="Precision of the networks: `fp32`, `fp16` or `bf16`",
             allowed=f"None or one of {', '.join(get_args(Precision))}",
             check=optional(one_of(*get_args(Precision))),
-            none="`fp16` on a GPU, `bf16` on CPUs that have it, else `fp32`",
+            none="`fp16` on GPUs, `bf16` on CPUs that have it",
         ),
     ]
     tile: Annotated[
         int | None,
         Option(
-            help="Run the networks on tiles of at most this many pixels a side, to use less memory",
+            help="Run the networks on tiles of at most this many pixels a side, for less memory",
             allowed=f"None or an integer from {LEAST_TILE} to {MOST_TILE}",
             check=optional(integer(LEAST_TILE, MOST_TILE)),
-            none="only where memory is short",
+            none="where memory is short",
             metavar="N",
         ),
     ]
@@ -202,7 +201,7 @@ class MovingOptions(TypedDict, total=False):
     borders: Annotated[
         Borders | None,
         Option(
-            help='Ignore black bars: `"auto"` finds them, or give (left, top, right, bottom) in pixels',
+            help='Ignore black bars: `"auto"`, or (left, top, right, bottom) in pixels',
             none="use the whole picture",
             command="Ignore black bars: auto finds them, or give left,top,right,bottom in pixels",
             metavar="L,T,R,B",
@@ -211,8 +210,7 @@ class MovingOptions(TypedDict, total=False):
     curved: Annotated[
         bool | None,
         Option(
-            help="Follow motion that speeds up, slows down or turns, using the frames around the pair "
-            "([0.3 dB better](docs/curved.md), slower to seek)",
+            help="Follow [curved motion](docs/curved.md), using the frames around the pair",
             allowed="True or False",
             check=optional(switch),
             none="`True`, but not with `dedupe`",
@@ -231,7 +229,7 @@ class MovingOptions(TypedDict, total=False):
     matrix: Annotated[
         int | None,
         Option(
-            help="Colour matrix that the networks assume where frames have none (a number of H.273)",
+            help="Colour matrix that the networks assume where frames have none (number of H.273)",
             none="by size",
             metavar="N",
         ),
@@ -239,10 +237,10 @@ class MovingOptions(TypedDict, total=False):
     range: Annotated[
         Literal[0, 1] | None,
         Option(
-            help="Colour range that the networks assume where frames have none: 0 is limited, 1 is full",
+            help="Colour range that the networks assume where frames have none: 0 limited, 1 full",
             allowed="None, 0 (limited) or 1 (full)",
             check=optional(one_of(0, 1)),
-            none="limited for YUV and GRAY, full for RGB",
+            none="1 for RGB, else 0",
             flag="--colour-range",
             command="Colour range that the networks assume where frames have none",
         ),
