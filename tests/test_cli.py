@@ -145,7 +145,6 @@ def test_errors_are_one_line(tmp_path, video, capsys):
         (["--multi", "0.5"], "--multi: got '0.5', allowed: a number of at least 1, such as 2, 2.5 or \"5/2\""),
         (
             ["--curved", "--num-streams", "2"],
-            "--num-streams: got 2, allowed: 1 with --curved, whose pairs need each other's flow",
         ),
         (["--sc-threshold", "7"], "--sc-threshold: got 7.0, allowed: a number in [0, 1]"),
         (["--dedupe-threshold", "7"], "--dedupe-threshold: got 7.0, allowed: a threshold in (0, 1]"),
