@@ -143,10 +143,6 @@ def test_errors_are_one_line(tmp_path, video, capsys):
         (["--scale", "1/3"], '--scale: got 0.3333333333333333, allowed: "auto" or one of 1.0, 0.5, 0.25, 0.125'),
         (["--num-streams", "0"], "--num-streams: got 0, allowed: an integer from 1 to 64"),
         (["--multi", "0.5"], "--multi: got '0.5', allowed: a number of at least 1, such as 2, 2.5 or \"5/2\""),
-        (
-            ["--curved", "--num-streams", "2"],
-            "--num-streams: got 2, allowed: 1 with --curved, whose pairs need each other's flow",
-        ),
         (["--sc-threshold", "7"], "--sc-threshold: got 7.0, allowed: a number in [0, 1]"),
         (["--dedupe-threshold", "7"], "--dedupe-threshold: got 7.0, allowed: a threshold in (0, 1]"),
         (

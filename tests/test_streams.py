@@ -53,6 +53,9 @@ class StandIn:
     def stream(self):
         return None
 
+    def wait(self, *_):
+        """Nothing is on its way."""
+
     def run(self, work, stream=None):
         return work()
 
