@@ -192,6 +192,7 @@ def test_all_methods_at_once(tmp_path, shifting_model):
         "slomo-unet",
         "slomo-dis",
         "slomo-both",
+        "slomo-fast",
         "slomo-even",
         "sample",
         "blend",
@@ -220,7 +221,7 @@ def test_methods_by_name(monkeypatch):
     assert list(methods(["blend", "sample"])) == ["blend", "sample"]
     with pytest.raises(
         ArgumentError,
-        match="methods: got 'rife', allowed: some of slomo-unet, slomo-dis, slomo-both, slomo-even, sample",
+        match="methods: got 'rife', allowed: some of slomo-unet, slomo-dis, slomo-both, slomo-fast, slomo-even, sample",
     ):
         methods(["rife"])
 

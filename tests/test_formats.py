@@ -117,7 +117,7 @@ def test_interlaced_frames():
             formats.check_progressive(clip.std.SetFrameProps(_FieldBased=field_based).get_frame(0))
         assert str(error.value) == (
             "clip: got an interlaced frame (_FieldBased), allowed: progressive; deinterlace first, "
-            "or std.SetFieldBased(0) if that is done and its filter left the flag"
+            "or std.SetFieldBased(0) where frames are whole and a filter left the flag, as inverse telecine (IVTC) does"
         )
     formats.check_progressive(clip.get_frame(0))
     formats.check_progressive(clip.std.SetFrameProps(_FieldBased=0).get_frame(0))

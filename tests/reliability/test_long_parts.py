@@ -54,7 +54,7 @@ def test_100_signals():
 
 
 def test_a_full_disk():
-    assert "'refused': " in run("full_disk", "--count", 10)
+    assert "'refused': " in run("full_disk", "--count", 20)
 
 
 @pytest.mark.slow

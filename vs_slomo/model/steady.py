@@ -19,25 +19,24 @@ def sigmoid(x: Tensor) -> Tensor:
     if not _plain(x):
         return torch.sigmoid(x)
     with np.errstate(over="ignore"):  # exp is infinite there, and the result 0
-        y = np.negative(x.numpy())
-        np.exp(y, out=y)
+        y = np.asarray(np.exp(-x.numpy()))  # of one number numpy makes no array
     y += 1
     return torch.from_numpy(np.reciprocal(y, out=y))
 
 
 def exp(x: Tensor) -> Tensor:
     """Return e to the power of x."""
-    return torch.from_numpy(np.exp(x.numpy())) if _plain(x) else torch.exp(x)
+    return torch.from_numpy(np.asarray(np.exp(x.numpy()))) if _plain(x) else torch.exp(x)
 
 
 def log(x: Tensor) -> Tensor:
     """Return the natural logarithm of x, above 0."""
-    return torch.from_numpy(np.log(x.numpy())) if _plain(x) else torch.log(x)
+    return torch.from_numpy(np.asarray(np.log(x.numpy()))) if _plain(x) else torch.log(x)
 
 
 def power(x: Tensor, exponent: float) -> Tensor:
     """Return x, 0 and more, to the power of a number."""
-    return torch.from_numpy(np.power(x.numpy(), exponent)) if _plain(x) else x**exponent
+    return torch.from_numpy(np.asarray(np.power(x.numpy(), exponent))) if _plain(x) else x**exponent
 
 
 def enlarged(x: Tensor, ratio_x: float, ratio_y: float) -> Tensor:

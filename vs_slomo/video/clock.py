@@ -174,7 +174,7 @@ class Joins:
     def part_of(self, packet: Any, base: float, *, sparse: bool) -> int:
         """Return the part's number. base: seconds per tick; sparse: gaps mean nothing, as in subtitles."""
         index = packet.stream_index
-        part = self.part.get(index, 0)
+        before = part = self.part.get(index, 0)
         time = packet.dts if packet.dts is not None else packet.pts
         if time is None:
             return part
@@ -193,7 +193,9 @@ class Joins:
             elif at is not None:
                 part = max(part, sum(start <= at for start in self.starts) - 1)
             self.part[index] = part
-        self.last[index] = moment
+        # Without dts the pts stands in, and B-frames change its order: it says where a part begins, and no more.
+        if packet.dts is not None or last is None or part != before:
+            self.last[index] = moment
         return part
 
 
