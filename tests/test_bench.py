@@ -34,6 +34,12 @@ def test_one_case(seeing_model, options):
         assert result.difference < (0.2 if "precision" in options else bench.AGREE)
 
 
+def test_a_stage_without_a_network(seeing_model):
+    result = bench.measure(settings_for(seeing_model, flow="fast"), (96, 64), 2, rounds=1)
+    assert (result.networks, result.rate, result.difference) == (0, 0, None)
+    assert result.each > 0
+
+
 def test_pictures_that_differ_are_no_comparison(seeing_model, monkeypatch):
     monkeypatch.setattr(bench, "AGREE", 0)
     with pytest.raises(SlomoError, match=r"the pictures differ by .* from the plain way's: at most 0 is right"):

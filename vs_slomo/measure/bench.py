@@ -182,7 +182,7 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
         pair=ms["pair"],
         frame=frame,
         networks=networks,
-        rate=(by_flow + by_interp * (multi - 1)) / (networks * (ms["pair"] + ms["frames"])) / 1e6,
+        rate=networks and (by_flow + by_interp * (multi - 1)) / (networks * (ms["pair"] + ms["frames"])) / 1e6,
         reference=plainly,
         ratio=plainly and plainly / each,
         difference=difference,
