@@ -51,7 +51,9 @@ def test_spelling():
 @once
 def test_lines_of_markdown_are_short():
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    lines = ((page, n, line) for page in pages for n, line in enumerate(page.read_text(encoding="utf-8").split("\n"), 1))
+    lines = (
+        (page, n, line) for page in pages for n, line in enumerate(page.read_text(encoding="utf-8").split("\n"), 1)
+    )
     assert [f"{page.relative_to(ROOT)}:{n}" for page, n, line in lines if len(line) >= 120] == []
 
 

@@ -43,7 +43,7 @@ TITLE = "a=b;c#d\\e\n[Chorus]"
 RIGHT, SAID, NONE = "right", "said", "-"
 # What becomes of each kind, in the order of CONTAINERS. Containers that cannot have it have "-".
 TABLE = {
-    "rate, count, originals": "right right right right right right right right right right right right",
+    "rate, count": "right right right right right right right right right right right right",
     "a lost frame": "right right right right right right right right right right - said",
     "transparency": "- right right said - - - right - right - right",
     "odd sizes": "right right said right right right said said right right right right",
