@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -357,6 +358,14 @@ def has_more_than(file):
     return False
 
 
+def whole_parts(folder):
+    """Return the names of the segments that are noted as whole."""
+    with suppress(FileNotFoundError):
+        lines = (folder / "parts.jsonl").read_text().splitlines()
+        return [json.loads(line)["part"]["name"] for line in lines if '"part"' in line and line.endswith("}}")]
+    return []
+
+
 @pytest.fixture
 def heeding_ctrl_c():
     """What runs in a shell's background ignores it, and whatever that starts."""
@@ -367,14 +376,16 @@ def heeding_ctrl_c():
 
 @pytest.mark.usefixtures("heeding_ctrl_c")
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise")
-def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
-    long = media.picture(tmp_path / "long.mp4", seconds=200)
+@pytest.mark.parametrize("segment", [100, 1])
+def test_ctrl_c_leaves_whole_segments_alone(tmp_path, shifting_model, segment):
+    long, parts = media.picture(tmp_path / "long.mp4", seconds=200), tmp_path / "out.mp4.parts"
     command = [sys.executable, "-m", "vs_slomo", "render", long, "-o", tmp_path / "out.mp4", "--model", shifting_model]
+    command += ["--segment", str(segment)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=os.environ
     ) as process:
         until = time.monotonic() + 120
-        while not has_more_than(long):
+        while not (has_more_than(long) if segment == 100 else whole_parts(parts)):
             assert process.poll() is None, process.stderr.read().decode()
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -383,7 +394,12 @@ def test_ctrl_c_leaves_nothing(tmp_path, shifting_model):
     assert process.returncode == -signal.SIGINT, err.decode()
     assert "Traceback" not in err.decode()
     assert out == b""
-    assert [x.name for x in tmp_path.iterdir()] == ["long.mp4"]
+    if segment == 100:  # longer than it ran
+        assert [x.name for x in tmp_path.iterdir()] == ["long.mp4"]
+        return
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["long.mp4", "out.mp4.parts"]
+    assert "the same command goes on there" in " ".join(err.decode().split())
+    assert sorted(x.name for x in parts.glob("*.mp4")) == sorted(whole_parts(parts))
 
 
 @pytest.mark.parametrize(("stage", "step", "seconds", "done"), [(1, 10, 0, True), (1, 3, 60, True), (1, 9, 59, False)])

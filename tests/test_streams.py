@@ -72,7 +72,7 @@ class StandIn:
     def motion(self, pair, t):
         return t
 
-    def render(self, motion, plane0, plane1, ratio_x, ratio_y, origin=(0, 0), peak=None):
+    def render(self, motion, plane0, plane1, ratio_x, ratio_y, origin=(0, 0), peak=None, *, wait=True):
         return plane0 if motion < 0.5 else plane1
 
 

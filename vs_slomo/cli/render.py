@@ -110,11 +110,11 @@ def render(
 ) -> None:
     """Make a slow-motion or high-frame-rate video file.
 
+    A film of 20 seconds or more is made in segments: after a stop, the same command goes on where it was.
+
     vs-slomo render input.mp4 -o smooth.mp4 --fps 60
     vs-slomo render input.mp4 -o slow.mp4 --multi 4 --slow-motion --range 10s:20s
     vs-slomo render *.mkv -o smooth --to mp4 --multi 2
-
-    A film of 20 seconds or more is made in segments: after a stop, the same command goes on where it was.
     """
     from vs_slomo.video.render import render as render_file
 

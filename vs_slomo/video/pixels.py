@@ -193,11 +193,15 @@ def growing(columns: int, rows: int) -> str:
 
 
 def raw_input(clip: vs.VideoNode, raw: str | None = None) -> list[str]:
-    """Return the arguments that describe a clip's raw frames to ffmpeg. raw: the planar format, with alpha."""
+    """Return the arguments that describe a clip's raw frames to ffmpeg. raw: the planar format, with alpha.
+
+    Above 101 frames a second ffmpeg guesses the rate from the first frames, and takes 119.88 for 120: no probing.
+    """
     names = {format_.id: name for name, format_ in planar_formats().items()}
     return [
         *("-f", "rawvideo", "-pixel_format", raw or names[clip.format.id]),
-        *("-video_size", f"{clip.width}x{clip.height}", "-framerate", str(clip.fps), "-i", "pipe:0"),
+        *("-video_size", f"{clip.width}x{clip.height}", "-framerate", str(clip.fps)),
+        *("-fpsprobesize", "0", "-i", "pipe:0"),
     ]
 
 

@@ -116,11 +116,12 @@ class Job:
         try:
             (self.workers or InThisProcess()).make(self, missing, tally, stopped)
         except (Stopped, KeyboardInterrupt):
-            kept = len(self.folder.parts)
-            log.warning("%d of %d segments are kept in %s; the same command goes on there", kept, count, path)
+            if kept := len(self.folder.parts):
+                log.warning("%d of %d segments are kept in %s; the same command goes on there", kept, count, path)
             raise
         except RenderError as error:
-            kept = len(self.folder.parts)
+            if not (kept := len(self.folder.parts)):
+                raise
             raise RenderError(
                 f"{error}; {kept} of {count} segments are kept in {path}, and the same command goes on there"
             ) from error
@@ -221,7 +222,7 @@ def pieces(picture: Picture, output: Path, options: Sequence[str], segments: Seg
         kind = "lossless" if picture.encoder.startswith(LOSSLESS) else "lossy"
         size = round(clip.width * clip.height * (missing + clip.num_frames) * BITS_PER_PIXEL[kind] / 8)
         _check_room(output.parent, size, "parts and output take at least", folder.path)
-        yield Job(
+        job = Job(
             picture=picture,
             output=output,
             options=options,
@@ -230,6 +231,12 @@ def pieces(picture: Picture, output: Path, options: Sequence[str], segments: Seg
             folder=folder,
             workers=segments.workers,
         )
+        try:
+            yield job
+        except BaseException:
+            if not folder.parts:  # nothing to go on with
+                folder.remove()
+            raise
 
 
 def _check_room(where: Path, size: int, what: str, folder: Path) -> None:
