@@ -78,6 +78,8 @@ WHOLE_PARAMETERS = re.compile(r"(^|:)(bitrate|vbv|pass|stats|nal-hrd|hrd|tbr|rc|
 
 def is_usual(fps: Fraction) -> bool:
     """Return whether ffmpeg recognizes a rate by times in milliseconds."""
+    if fps > 60:
+        return fps in (80, 120, 240)
     return (fps * 12).denominator == 1 or (fps * Fraction(1001, 1000)).denominator == 1
 
 
