@@ -9,6 +9,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import media
 import numpy as np
 import pytest
@@ -74,6 +75,14 @@ def luma(clip):
 
 
 # --- encode -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fps", [Fraction(60000, 1001), Fraction(120000, 1001), Fraction(119), Fraction(240000, 1001)])
+def test_rates_that_ffmpeg_would_guess(tmp_path, fps):
+    made = encode(clip_of(vs.YUV420P8, fps=fps), tmp_path / "a.mp4", codec="x264", crf=30)
+    with av.open(str(made)) as film:
+        times = [packet.pts * packet.time_base for packet in film.demux(video=0) if packet.size]
+    assert sorted(times) == [n / fps for n in range(4)]
 
 
 @pytest.mark.parametrize(
