@@ -20,7 +20,7 @@ from vs_slomo.filters import options as options_of
 from vs_slomo.filters import pairs
 from vs_slomo.filters.options import RUN, Spread
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds for which a stream waits for the others. They are at work at once where it never has to wait in vain."""
 
 
@@ -128,7 +128,7 @@ def test_each_flow_is_found_once_and_every_stream_is_busy(devices, streams, mult
     assert len(found) == devices
     assert length - 1 <= flows <= 1.1 * (length - 1)
     assert meeting.together + meeting.alone == flows
-    assert meeting.alone <= 0.25 * flows  # at the beginning, at the end, and where a device begins a run
+    assert meeting.alone <= 0.3 * flows  # at the beginning, at the end, and where a device begins a run
 
 
 def test_any_number_of_streams_gives_the_same(seeing_model):
