@@ -9,7 +9,6 @@ else a limit on the size of a file stands in.
 from __future__ import annotations
 
 import argparse
-import collections
 import os
 import resource
 import signal
@@ -20,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+
+from tally import Tally, frames
 
 FRAMES = 12
 ENDINGS = {".mkv": "x264", ".mp4": "x264", ".webm": "vp9", ".avi": "mpeg4", ".ts": "x264", ".mov": "prores"}
@@ -77,14 +78,6 @@ def writers() -> dict[str, Callable[[Path], None]]:
     }
 
 
-def frames(path: Path) -> int:
-    """Count the frames of a film."""
-    import av
-
-    with av.open(str(path)) as film:
-        return sum(1 for packet in film.demux(video=0) if packet.size)
-
-
 def whole(name: str, folder: Path) -> bool:
     """Whether what was written is whole."""
     from vs_slomo import weights
@@ -123,7 +116,7 @@ def main() -> int:
 
     logging.disable()
     os.environ.setdefault("VS_SLOMO_HOME", tempfile.gettempdir())
-    counts: collections.Counter[str] = collections.Counter()
+    tally = Tally("whole", "refused")
     known = writers()
     largest = {"model": 24 << 20, "numbered pictures": 160 << 10, "timecodes": 128 << 10, "text": 256 << 10}
     names = [*known]
@@ -131,13 +124,8 @@ def main() -> int:
         name = names[n % len(names)]
         step = (n // len(names) + 1) / (arguments.count / len(names))
         size = int(largest.get(name, 160 << 10) * step)
-        result = outcome(name, known[name], size)
-        right = result in ("whole", "refused")
-        counts[result if right else "wrong"] += 1
-        if not right:
-            print(f"{name}, {size} bytes: {result}", flush=True)  # noqa: T201
-    print(f"{sum(counts.values())} tried: {dict(counts)}")  # noqa: T201
-    return int(bool(counts["wrong"]))
+        tally.add(f"{name}, {size} bytes", outcome(name, known[name], size))
+    return tally.end("tried")
 
 
 if __name__ == "__main__":

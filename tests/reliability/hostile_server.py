@@ -9,7 +9,6 @@ the server in the end sends the whole file, that file.
 from __future__ import annotations
 
 import argparse
-import collections
 import os
 import random
 import resource
@@ -21,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tally import Tally
 
 SECONDS, MEGABYTES = 20, 300
 """By the clock, without those that the product waits for a silent server; of memory that the process grows by."""
@@ -152,7 +153,7 @@ def main() -> int:
     from vs_slomo.weights import ModelInfo, download, load, save
 
     download.TIMEOUT = SILENCE
-    counts: collections.Counter[str] = collections.Counter()
+    tally = Tally("refused", "fetched")
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         os.environ["VS_SLOMO_HOME"] = name
@@ -162,13 +163,8 @@ def main() -> int:
         model = path.read_bytes()
         with serving(model) as address:
             for seed in range(arguments.first, arguments.first + arguments.count):
-                result = outcome(address, seed, home, model)
-                right = result in ("refused", "fetched")
-                counts[result if right else "wrong"] += 1
-                if not right:
-                    print(f"{seed}: {result}", flush=True)  # noqa: T201
-    print(f"{sum(counts.values())} servers: {dict(counts)}")  # noqa: T201
-    return int(bool(counts["wrong"]))
+                tally.add(str(seed), outcome(address, seed, home, model))
+    return tally.end("servers")
 
 
 if __name__ == "__main__":

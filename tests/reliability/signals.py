@@ -9,7 +9,6 @@ no file; or it had ended before with status 0 and a whole file.
 from __future__ import annotations
 
 import argparse
-import collections
 import os
 import random
 import signal
@@ -19,6 +18,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from tally import Tally, frames
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 120
@@ -43,14 +44,6 @@ def render(path: Path, out: Path) -> subprocess.Popen[bytes]:
     """Start the command."""
     command = [sys.executable, "-c", START, "render", str(path), "-o", str(out / "x.mkv"), "--multi", "4"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0)
-
-
-def frames(path: Path) -> int:
-    """Count the frames of a film."""
-    import av
-
-    with av.open(str(path)) as film:
-        return sum(1 for packet in film.demux(video=0) if packet.size)
 
 
 def outcome(path: Path, number: int, delay: float) -> str:
@@ -106,14 +99,10 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine, threads wait for each other most of the time
     os.environ.setdefault("VS_SLOMO_HOME", tempfile.gettempdir())
-    counts: collections.Counter[str] = collections.Counter()
+    tally = Tally("ended by it", "had ended", "ended in Python's start")
     for n, name, delay, result in tried(arguments.first, arguments.count):
-        right = result in ("ended by it", "had ended", "ended in Python's start")
-        counts[result if right else "wrong"] += 1
-        if not right or n % 10 == 9:
-            print(f"{n} ({name} after {delay:.2f} s): {result}; so far {dict(counts)}", flush=True)  # noqa: T201
-    print(f"{sum(counts.values())} signals: {dict(counts)}")  # noqa: T201
-    return int(bool(counts["wrong"]))
+        tally.add(f"{n} ({name} after {delay:.2f} s)", result, say=n % 10 == 9)
+    return tally.end("signals")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ from cyclopts import Parameter
 
 from vs_slomo.errors import ArgumentError
 
-from .flags import INTERPOLATION, Flags, flags
+from .flags import INTERPOLATION, Flags, flags, frame_size
 
 if TYPE_CHECKING:
     Networks = Flags
@@ -45,8 +44,7 @@ def bench(
     from vs_slomo.measure.start import time_start
     from vs_slomo.outputs import check_output, write_text
 
-    matched = re.fullmatch(r"(\d+)x(\d+)", size)
-    width, height = (int(matched[1]), int(matched[2])) if matched else (0, 0)
+    width, height = frame_size(size) or (0, 0)
     sides = measure.SIDES
     if width not in sides or height not in sides:
         raise ArgumentError("size", size, f"such as 1280x720, each from {sides[0]} to {sides[-1]} pixels")

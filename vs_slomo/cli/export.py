@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 
 from vs_slomo.errors import ArgumentError
 
-from .flags import RATIO
+from .flags import RATIO, frame_size
 from .render import OVERWRITE
 
 
@@ -37,10 +36,9 @@ def export(
     """
     from vs_slomo.weights.export import export as make
 
-    matched = None if size is None else re.fullmatch(r"(\d+)x(\d+)", size)
-    if size is not None and matched is None:
+    frame = None if size is None else frame_size(size)
+    if size is not None and frame is None:
         raise ArgumentError("size", size, "such as 1280x720")
     file = output or Path(f"{Path(model).stem}.onnx")
-    frame = (int(matched[1]), int(matched[2])) if matched else None
     info = make(model, file, scale=scale, size=frame, half=half, overwrite=overwrite)
     print(f"{file}: {info.name} {info.version}, {size or 'any size'}, {'half' if half else 'single'} precision")

@@ -61,6 +61,12 @@ def resolution(text: str) -> float | str:
     return text if text == "auto" else ratio(text)
 
 
+def frame_size(text: str) -> tuple[int, int] | None:
+    """Read a width and a height, "1280x720"; None where it is none."""
+    sides = re.fullmatch(r"(\d+)x(\d+)", text)
+    return (int(sides[1]), int(sides[2])) if sides else None
+
+
 def devices(text: str) -> str | list[str]:
     """Read "cuda" or "cuda:0,cuda:1"."""
     return text.split(",") if "," in text else text

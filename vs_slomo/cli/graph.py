@@ -16,7 +16,7 @@ Effort = Literal["draft", "good", "best"]
 EFFORTS: dict[Effort, dict[str, Any]] = {
     "draft": {"flow": "fast"},
     "good": {},
-    "best": {"scale": 1.0, "curved": True},
+    "best": {"scale": 1.0},
 }
 """What each effort stands for; an option that is given beside it counts."""
 
@@ -124,7 +124,4 @@ def graph_options(part: Part, rate: Rate, interpolation: Interpolation, curve: S
         told = {"fps_num": fps.numerator, "fps_den": fps.denominator} | told
     if "dedupe_threshold" in told:
         told["dedupe"] = told.pop("dedupe_threshold")
-    effort = EFFORTS[told.pop("effort", "good")]
-    if told.get("dedupe") or told.get("num_streams", 1) != 1:
-        effort = {name: value for name, value in effort.items() if name != "curved"}  # they exclude it
-    return effort | told
+    return EFFORTS[told.pop("effort", "good")] | told

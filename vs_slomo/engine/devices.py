@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from .settings import check_device, multiplies_bfloat16
+from .settings import check_device, gpu_kinds, multiplies_bfloat16
 
 
 def where(device: str | Sequence[str] | None) -> str:
@@ -29,10 +29,10 @@ def where(device: str | Sequence[str] | None) -> str:
 
 def gpus() -> list[str]:
     """Return the names of the GPUs that PyTorch can use."""
-    found = [f"cuda:{n}" for n in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    if hasattr(torch, "xpu") and torch.xpu.is_available():
-        found += [f"xpu:{n}" for n in range(torch.xpu.device_count())]
-    return found + (["mps"] if torch.backends.mps.is_available() else [])
+    found: list[str] = []
+    for kind in gpu_kinds():
+        found += ["mps"] if kind == "mps" else [f"{kind}:{n}" for n in range(getattr(torch, kind).device_count())]
+    return found
 
 
 def gpu_name(name: str) -> str:

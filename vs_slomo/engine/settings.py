@@ -61,18 +61,22 @@ class Settings:
         return FLOWS[self.flow]
 
 
+def gpu_kinds() -> list[str]:
+    """Return the kinds of GPU that PyTorch can use here, the preferred one first."""
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    return [name for name, there in present.items() if there]
+
+
 def check_device(device: str | None) -> str:
     """Return the device's name; None is cuda, xpu or mps where there is one, else cpu. Raises ArgumentError.
 
     It only asks whether there is one: nothing is allocated on it.
     """
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    here = [name for name, there in present.items() if there]
+    here = [*gpu_kinds(), "cpu"]
     if device is None:
         return here[0]
     try:

@@ -55,6 +55,10 @@ class Moment(NamedTuple):
         first, second, t = duplicates.planned(props)
         return cls(k + first, k + second, t, (first, second) == (0, 1) and bool(props[cuts.NEXT]))
 
+    def moved(self, offset: int) -> Moment:
+        """Return the same moment between the frames that stand `offset` farther."""
+        return self._replace(first=self.first + offset, second=self.second + offset)
+
 
 def frame_inputs(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode | None) -> PairInputs:
     """Return what a node is fed for each output frame. cut: as `Options.cuts` returns it."""
@@ -162,9 +166,10 @@ class PairFinder:
         It does not bend where the previous or the next pair is missing or belongs to another scene.
         """
         previous_fed, next_fed = fed.previous_pair, fed.next_pair
-        self.begin(moment, fed)
-        pair = self.straight_pair(moment, fed)
         at_an_end = moment.first == 0 or moment.second >= self.frame_count - 1
+        if self.shared.several and not at_an_end:
+            self.begin(moment, fed)
+        pair = self.straight_pair(moment, fed)
         if pair is None or at_an_end or previous_fed is None or next_fed is None:
             return pair
         previous = self.adjacent_pair(moment, -1, previous_fed)
@@ -177,19 +182,16 @@ class PairFinder:
 
     def begin(self, moment: Moment, fed: PairInputs) -> None:
         """Find what no other stream is at work on, before what others find is waited for."""
-        at_an_end = moment.first == 0 or moment.second >= self.frame_count - 1
-        if not self.shared.several or at_an_end:
-            return
         for offset, around in ((1, fed.next_pair), (0, fed), (-1, fed.previous_pair)):
             if around is not None and (not offset or not around.plan.props[cuts.NEXT]):
-                at = moment._replace(first=moment.first + offset, second=moment.second + offset)
+                at = moment.moved(offset)
                 self.cache.begin(at[:2], partial(self.found, at, around))
 
     def adjacent_pair(self, moment: Moment, offset: int, fed: PairInputs) -> Pair | None:
         """Return the pair `offset` frames after the moment's. None across a cut, and where both frames are the same."""
         if fed.plan.props[cuts.NEXT]:
             return None
-        return self.straight_pair(moment._replace(first=moment.first + offset, second=moment.second + offset), fed)
+        return self.straight_pair(moment.moved(offset), fed)
 
     def find(self, moment: Moment, fed: PairInputs) -> Pair | None:
         """Find a pair's flow; None where both frames are the same."""

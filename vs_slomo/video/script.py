@@ -78,13 +78,9 @@ def graph(
     ones, by bwdif. allow_playlist: see `source`. preview: the clip is `preview.beside`; the script makes the whole
     result. known: what another process has found of the same call. Raises what `render` raises.
     """
-    given = {name: value for name, value in interpolation.items() if value is not None}
-    given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
-    function = slomo if "curve" not in given else retime
-    if preview and function is retime:
+    if preview and interpolation.get("curve") is not None:
         raise ArgumentError("preview", preview, "not together with a curve")
-    for also in given.keys() & {"multi", "slow_motion"} if function is retime else ():
-        raise ArgumentError(also, given[also], "not together with a curve")
+    function, given = chosen(interpolation)
     for name, value in (
         ("progressive", progressive),
         ("deinterlace", deinterlace),
@@ -255,6 +251,20 @@ def absolute(value: Any) -> Any:
 
 WIDE = 1 << 31
 """Rates of numbers below this can be halved."""
+
+
+def chosen(interpolation: Mapping[str, Any]) -> tuple[Callable[..., vs.VideoNode], dict[str, Any]]:
+    """Return the filter that makes the new frames, and what it is given. Raises ArgumentError.
+
+    interpolation: options of `slomo` or `retime`; None stands for the default.
+    """
+    given = {name: value for name, value in interpolation.items() if value is not None}
+    given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
+    if "curve" not in given:
+        return slomo, given
+    if also := given.keys() & {"multi", "slow_motion"}:
+        raise ArgumentError(min(also), given[min(also)], "not together with a curve")
+    return retime, given
 
 
 def check_without_clip(function: Callable[..., vs.VideoNode], given: Mapping[str, Any]) -> None:

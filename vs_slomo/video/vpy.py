@@ -13,13 +13,11 @@ from typing import Any
 import vapoursynth as vs
 
 from vs_slomo.errors import ArgumentError, FormatError, SourceError
-from vs_slomo.filters.retime import retime
-from vs_slomo.filters.slomo import slomo
 from vs_slomo.timing.positions import parse_multi
 from vs_slomo.timing.timecodes import Timecodes
 
 from .probe import Container, probe
-from .script import Graph, absolute, check_without_clip, parse_span, requests
+from .script import Graph, check_without_clip, chosen, parse_span, requests
 
 MOVES = ("multi", "fps_num", "curve")
 """Options that ask for new frames; without one of them a script's clip is encoded as it is."""
@@ -44,21 +42,17 @@ def script_graph(
     tracks_from: the file that sound and the rest come from. text: the script, where the path is another machine's.
     file: that of `tracks_from`, where it is known. Raises what `graph` raises, and SourceError where the script fails.
     """
-    given = {name: value for name, value in interpolation.items() if value is not None}
     for name in ("source", "progressive", "deinterlace", "allow_playlist"):
-        if given.pop(name, None):
-            raise ArgumentError(name, interpolation[name], "not with a script, which opens its files itself")
-    given.pop("codec", None)
-    given |= {name: absolute(given[name]) for name in ("model", "curve") if name in given}
+        if value := interpolation.pop(name, None):
+            raise ArgumentError(name, value, "not with a script, which opens its files itself")
+    interpolation.pop("codec", None)
+    function, given = chosen(interpolation)
     if given and not any(name in given for name in MOVES):
         name = next(iter(given))
         raise ArgumentError(name, given[name], "with a script only together with multi, fps_num/fps_den or curve")
-    if "curve" in given and (also := given.keys() & {"multi", "slow_motion"}):
-        raise ArgumentError(min(also), given[min(also)], "not together with a curve")
     script = Path(path)
     if text is None:
         text = _read(script)
-    function = retime if "curve" in given else slomo
     if given:
         check_without_clip(function, given)
     if tracks_from is not None and file is None:

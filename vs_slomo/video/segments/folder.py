@@ -21,6 +21,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ BEGUN = re.compile(r"lock|\.[0-9a-f]{12}\.json")
 """What a run leaves that ends before its manifest is there."""
 LONGEST_NAME = 255
 """Bytes of a file's name, where the file system does not tell."""
-PIECE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,8 +247,5 @@ def is_whole(path: Path, part: Part) -> bool:
 
 def digest(path: Path) -> str:
     """Return a hash of a file's content."""
-    found = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        while data := file.read(PIECE):
-            found.update(data)
-    return found.hexdigest()
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()

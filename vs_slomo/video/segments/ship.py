@@ -40,11 +40,13 @@ class Shipped:
 
     def is_here(self) -> bool:
         """Return whether this machine has the same file under the same name."""
-        path = Path(self.path)
         try:
-            return path.is_file() and path.stat().st_size == self.size and sample(path) == self.sample
+            return self._is(Path(self.path))
         except OSError:
             return False
+
+    def _is(self, path: Path) -> bool:
+        return path.is_file() and path.stat().st_size == self.size and sample(path) == self.sample
 
     def with_content(self, put: Callable[[bytes], Any]) -> Shipped:
         """Return it with its content; put keeps bytes where workers get them. Raises RenderError for a large file."""
@@ -66,7 +68,7 @@ class Shipped:
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / Path(self.path).name
         with FileLock(folder / "lock"):
-            if not (path.is_file() and path.stat().st_size == self.size and sample(path) == self.sample):
+            if not self._is(path):
                 if self.size and not self.pieces:
                     raise RenderError(f"{self.path}: a worker does not see this file, and it was not sent")
                 with outputs.new_file(path, overwrite=True) as part, part.open("wb") as file:
