@@ -31,7 +31,8 @@ class Long(Flags):
         Parameter(group=LONG, metavar="SECONDS", help="The length of the segments that are kept (default: 10)"),
     ] = None
     no_segments: Annotated[
-        bool | None, Parameter(group=LONG, negative=(), help="Make the output in one piece; it cannot be gone on with")
+        bool | None,
+        Parameter(group=LONG, negative=(), help="Make the output in one piece; a stopped render then starts anew"),
     ] = None
     restart: Annotated[
         bool | None, Parameter(group=LONG, negative=(), help="Throw away the segments that an earlier run has left")

@@ -1,8 +1,7 @@
-"""Frame properties: what a clip that shows something else than its source takes over from the source's frames.
+"""Frame properties that a view takes over from its source's frames.
 
-The rule for every clip that is returned: a property that nobody here knows is on the output if it is on the input. So
-players find what they have put on their frames (mpv ends without its own), and filters behind find what others in front
-have said.
+The rule for every clip that is returned: a property that is unknown here is on the output if it is on the input. So
+players find their own properties again (mpv ends without them), and later filters find what earlier ones wrote.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ log = logging.getLogger("vs_slomo")
 ENTRY_BYTES = 1024
 """The cost of an entry itself."""
 MOST_KEPT = 256
-"""Entries: of small pictures, the bytes alone would allow thousands, which nobody asks for again."""
+"""Entries. The bytes alone would allow thousands of small pictures, which nobody requests again."""
 
 
 class Sized(Protocol):

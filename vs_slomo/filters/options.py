@@ -41,7 +41,7 @@ class Spread:
     def stream(self, pair: int) -> int:
         """Return the number of the stream that makes a pair; those of a device stand together."""
         device = pair // self.run % self.devices
-        # Where runs are as short as a pair, a device meets every so manieth one only.
+        # With runs of one pair, a device makes only every n-th pair, where n is the number of devices.
         turn = pair // self.devices if self.run == 1 else pair
         return device * self.streams + turn % self.streams
 

@@ -193,7 +193,7 @@ class Joins:
             elif at is not None:
                 part = max(part, sum(start <= at for start in self.starts) - 1)
             self.part[index] = part
-        # Without dts the pts stands in, and B-frames change its order: it says where a part begins, and no more.
+        # A packet without dts is timed by its pts. B-frames put these out of order: they may only begin a part.
         if packet.dts is not None or last is None or part != before:
             self.last[index] = moment
         return part

@@ -102,7 +102,7 @@ def _known(found: Sequence[int | None]) -> int:
 
 
 def _placed(file: Container, places: Mapping[int, list[int]], ticks: Sequence[int]) -> list[int | None]:
-    """Return at which of the file's places the frames of these times are."""
+    """Return the place in the file of the frame at each of these times."""
     found: list[int | None] = []
     last = -1
     for tick in ticks:

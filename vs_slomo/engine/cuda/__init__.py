@@ -81,7 +81,7 @@ def _announce(device: torch.device) -> None:
 
 
 def recorded(step: Step, like: tuple[Tensor | None, ...], stream: int) -> Step:
-    """Return the recording of a step for tensors like these; where recording fails, the step itself."""
+    """Record a step for tensors like these, and return the recording, or the step itself if that fails."""
     given = tuple(None if x is None else x.clone() for x in like)
     device = next(x.device for x in given if x is not None)
     _announce(device)
@@ -109,7 +109,7 @@ def recorded(step: Step, like: tuple[Tensor | None, ...], stream: int) -> Step:
 
 
 class Graphed(nn.Module):
-    """A network as a recording: for tiles, which are not recorded together with what is around the networks."""
+    """A network recorded by itself: for tiles, which are not part of the recording of a whole pair."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

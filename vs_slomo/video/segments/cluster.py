@@ -100,7 +100,7 @@ class Workers:
                 (job.folder.path / token[0]).unlink(missing_ok=True)
 
     def _token(self, job: Job) -> tuple[str, str]:
-        """Leave a file in the folder of parts, by which a worker knows that it sees that folder."""
+        """Write a file into the folder of parts: a worker that can read it sees the same folder."""
         token = f"shared.{job.folder.run}", secrets.token_hex(16)
         (job.folder.path / token[0]).write_text(token[1])
         return token

@@ -94,7 +94,7 @@ class Folder:
         try:
             self.path.rmdir()
         except OSError:
-            log.warning("%s: is left, as there is something in it that is not ours", self.path)
+            log.warning("%s: is kept, because it holds files that are not ours", self.path)
 
 
 def folder_of(output: Path) -> Path:
