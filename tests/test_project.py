@@ -101,6 +101,8 @@ def ci(tmp_path):
     script(tools / "chromium", "exit 1")  # so that none is installed
 
     def run_ci(pythons: list[str], *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        for version in {*versions()} - {*pythons}:
+            script(tools / f"python{version}", "exit 1")  # this machine may have it
         for version in pythons:
             make = (
                 f'for x in pip vapoursynth pytest; do printf "#!/bin/sh\\necho $x {version} \\$PWD; exit {status}\\n"'
