@@ -159,6 +159,7 @@ def test_a_filter_without_times_keeps_the_length(plain):
     file = times_of(plain, range(0, 4000, 40))
     found = match(file, 90, None, "x")
     assert (found.file.times[0], found.file.times[-1]) == (0, 3960)
+    assert found.file.prevailing == 25
     assert "x drops 10 of 100 frames" in found.repaired
 
 

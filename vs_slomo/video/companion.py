@@ -244,7 +244,8 @@ class Lines(Packets):
             text = getattr(rect, "ass", b"")
             if text:
                 self.count += 1
-                made = av.Packet(bytes(text))
+                # Back to the style: ffmpeg's writer of mov_text does not end what is bold there.
+                made = av.Packet(bytes(text).replace(b"{\\r}", b"{\\b0\\i0\\u0}"))
                 made.time_base = Fraction(1, 1000)
                 made.duration = round((lasts or TEXT_LASTS) * 1000)
                 yield from self._line(made, moment - self.part.zero, lasts or Fraction(TEXT_LASTS), Fraction(1, 1000))
