@@ -21,6 +21,7 @@ from vs_slomo.video.vpy import is_script
 from .cut import Segment
 from .engine import connected, ray
 from .folder import Part
+from .making import cores
 from .ship import Shipped
 from .worker import Recipe, check, work
 
@@ -135,6 +136,7 @@ class Workers:
             join=job.join_,
             options=job.options,
             threads=self.needs.cpus,
+            encoder_threads=job.threads,
             versions=versions(self.call.get("model")),
             folder=str(job.folder.path.absolute()),
             token=token,
@@ -158,11 +160,6 @@ class Workers:
         found = [path for path in indexes_dir().iterdir() if stem in path.name and path.is_file()]
         found = [path for path in found if path.stat().st_size <= INDEX_BYTES]
         return replace(recipe, files=files, indexes={path.name: engine.put(path.read_bytes()) for path in found})
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen(workers: int | str | None, cluster: str | None, device: object) -> tuple[int, str | None, Needs] | None:
