@@ -264,14 +264,15 @@ def cost(given: argparse.Namespace, folder: Path, results: Results) -> None:
         source = script
     else:
         options += ["--multi", "2", "--effort", "draft"]
-    found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in given.ways}
     for number in range(given.rounds):
-        for way, more in WAYS.items():
+        for way in given.ways:
             key = {"cost": way, "round": number, "size": given.size, "seconds": given.seconds, "plain": given.plain}
+            key |= {"segment": given.segment, "threads": given.threads}
             cut = [] if way == "one piece" else ["--segment", str(given.segment)]
             line = results.get(**key)
             if line is None:
-                took, _ = rendered(source, output, [*options, *more, *cut], given.threads)
+                took, _ = rendered(source, output, [*options, *WAYS[way], *cut], given.threads)
                 line = results.add({**key, **took, "bytes": output.stat().st_size})
             found[way].append(line)
     for way, lines in found.items():
@@ -338,6 +339,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=[*WAYS], help="of cost; the first is one piece")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--rates", nargs="*", default=[])
     parser.add_argument("--endings", nargs="*", default=[])

@@ -276,6 +276,13 @@ def test_workers_share_the_cores(monkeypatch):
     assert workers.chosen(None, None, "cpu") is None
 
 
+def test_a_cluster_of_the_environment_is_for_segments(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr(workers, "ray", lambda **_: None)
+    assert workers.chosen(None, None, "cpu")[1] == "127.0.0.1:1"
+    assert workers.chosen(None, None, "cpu", segments=False) is None
+
+
 def test_without_ray_there_is_one_clear_error(film, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ArgumentError, match=r"Ray is not installed.*vs-slomo\[cluster\]"):

@@ -102,7 +102,8 @@ class Folder:
 
 
 def folder_of(output: Path) -> Path:
-    """Return the folder of an output's parts."""
+    """Return the folder of an output's parts, absolute: to ffmpeg and PyAV "a:b.mp4" is no name of a file."""
+    output = output.absolute()
     try:
         longest = os.pathconf(output.parent, "PC_NAME_MAX")
     except (AttributeError, OSError, ValueError):
@@ -187,7 +188,8 @@ def _read(
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
-        allowed = f"a file whose parts can be kept in {path}, which has a manifest that is not ours"
+        why = "whose manifest is damaged or not ours; to begin anew, remove that folder"
+        allowed = f"a file whose parts can be kept in {path}, {why}"
         raise ArgumentError("output", str(output), allowed)
     runs, parts, joined = _journal(path)
     if restart:

@@ -123,7 +123,7 @@ class Joiner:
         """Look at what the stream is like, before ffmpeg writes over that file; return what writes into a pipe."""
         av = pyav()
         first = self.folder / self.parts[0].name
-        model = av.open(str(self.like if self.join.pipe == "matroska" else first))
+        model = av.open(str(self.like.absolute() if self.join.pipe == "matroska" else first))
 
         def write(pipe: IO[bytes], check: Callable[[], None]) -> None:
             flags = {"movflags": "+frag_keyframe+empty_moov+delay_moov+default_base_moof"}
