@@ -148,12 +148,22 @@ class Results:
         return line
 
 
+def asked(given: argparse.Namespace, folder: Path, source: Path) -> tuple[Path, list[str]]:
+    """Return the input and its options: new frames; or, plain, a script that has the film's own, which cost nothing."""
+    if not given.plain:
+        return source, ["--multi", "2", "--effort", "draft"]
+    script = folder / f"{source.stem}.vpy"
+    script.write_text(f"import vapoursynth as vs\nvs.core.bs.VideoSource({str(source)!r}).set_output()\n")
+    return script, ["--tracks-from", str(source)]
+
+
 def same(given: argparse.Namespace, folder: Path, results: Results) -> bool:
     """Render by one piece, segments, workers and a cluster, and compare; print each."""
     right = True
     for rate in [Fraction(text) for text in given.rates] or RATES:
         for ending in given.endings or LOSSLESS:
             key = {"size": given.size, "seconds": given.seconds, "rate": str(rate), "ending": ending}
+            key |= {"plain": given.plain}
             found = []
             for way in (*WAYS, KILLED):
                 line = results.get(**key, way=way)
@@ -168,8 +178,8 @@ def same(given: argparse.Namespace, folder: Path, results: Results) -> bool:
 
 def once(given: argparse.Namespace, folder: Path, rate: Fraction, ending: str, way: str) -> dict[str, Any]:
     """Render in one way, and return what is compared and what it took."""
-    source, output = film(folder, given.size, rate, given.seconds), folder / f"{os.getpid()}{ending}"
-    options = ["--multi", "2", "--effort", "draft", *LOSSLESS[ending]]
+    source, more = asked(given, folder, film(folder, given.size, rate, given.seconds))
+    output, options = folder / f"{os.getpid()}{ending}", [*more, *LOSSLESS[ending]]
     if way != "one piece":
         options += ["--segment", str(given.segment)]
     if way == KILLED:
@@ -256,14 +266,8 @@ def journal(output: Path) -> tuple[dict[str, int], list[str]]:
 
 def cost(given: argparse.Namespace, folder: Path, results: Results) -> None:
     """Print time and size of segments and of two workers, against one piece; rounds are interleaved."""
-    source = film(folder, given.size, RATES[0], given.seconds)
-    output, options = folder / f"cost{os.getpid()}.mp4", ["--codec", "x264"]
-    if given.plain:  # frames that cost nothing: what is left is what segments cost
-        script = folder / "plain.vpy"
-        script.write_text(f"import vapoursynth as vs\nvs.core.bs.VideoSource({str(source)!r}).set_output()\n")
-        source = script
-    else:
-        options += ["--multi", "2", "--effort", "draft"]
+    source, options = asked(given, folder, film(folder, given.size, RATES[0], given.seconds))
+    output = folder / f"cost{os.getpid()}.mp4"
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in given.ways}
     for number in range(given.rounds):
         for way in given.ways:
@@ -272,7 +276,7 @@ def cost(given: argparse.Namespace, folder: Path, results: Results) -> None:
             cut = [] if way == "one piece" else ["--segment", str(given.segment)]
             line = results.get(**key)
             if line is None:
-                took, _ = rendered(source, output, [*options, *WAYS[way], *cut], given.threads)
+                took, _ = rendered(source, output, [*options, "--codec", "x264", *WAYS[way], *cut], given.threads)
                 line = results.add({**key, **took, "bytes": output.stat().st_size})
             found[way].append(line)
     for way, lines in found.items():
@@ -344,7 +348,7 @@ def main() -> None:
     parser.add_argument("--rates", nargs="*", default=[])
     parser.add_argument("--endings", nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch and OpenCV in one process (0: as usual)")
-    parser.add_argument("--plain", action="store_true", help="cost: encode the film as it is")
+    parser.add_argument("--plain", action="store_true", help="encode the film as it is: what is left are the segments")
     parser.add_argument("--folder", type=Path, help="for films and outputs; films stay there")
     parser.add_argument("--results", type=Path, help="a file that keeps what was measured")
     given = parser.parse_args()
