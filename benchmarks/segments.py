@@ -206,7 +206,7 @@ def kill_one(output: Path) -> None:
 def killed(given: argparse.Namespace, folder: Path) -> bool:
     """Kill the driver at random moments until it has been killed so often; return whether the film is right.
 
-    Half of the moments are counted from the start, half from the first frame. What is lost is told by files that no
+    A quarter of the moments are counted from the start, the others from the first frame. What is lost is told by files that no
     line of the journal names (segments), and by the progress (frames, which it tells each second).
     """
     chance = random.Random(given.seed)  # noqa: S311  # moments
@@ -218,7 +218,7 @@ def killed(given: argparse.Namespace, folder: Path) -> bool:
     options += ["--workers", str(given.workers)] if given.workers else []
     command = [sys.executable, "-m", "vs_slomo", "render", str(source), "-o", str(output), *options]
     for number in range(1, given.times + 1):
-        shown = killed_once(command, chance.uniform(0, 8), from_first=bool(number % 2))
+        shown = killed_once(command, chance.uniform(0, 8), from_first=bool(number % 4))
         if output.exists():
             right &= told(output) == want
             print(f"killed {number}: it was finished; {'right' if right else 'WRONG'}", flush=True)

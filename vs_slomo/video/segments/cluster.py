@@ -137,7 +137,7 @@ class Workers:
             options=job.options,
             threads=self.needs.cpus,
             encoder_threads=job.threads,
-            versions=versions(self.call.get("model")),
+            versions=versions(self.call),
             folder=str(job.folder.path.absolute()),
             token=token,
         )

@@ -86,7 +86,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
 def _check_versions(recipe: Recipe) -> None:
     from .asked import versions
 
-    here, there = versions(recipe.call.get("model")), recipe.versions
+    here, there = versions(recipe.call), recipe.versions
     other = [
         f"{name} {here.get(name, 'missing')} here, {there.get(name, 'missing')} on the driver"
         for name in sorted({*here, *there})
