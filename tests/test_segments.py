@@ -469,6 +469,21 @@ def test_variable_rate_and_a_curve_in_segments(tmp_path, shifting_model):
         assert decoded(paths[0]) == decoded(paths[1])
 
 
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_a_span_of_a_variable_rate_in_slow_motion_with_sound(ending, tmp_path, shifting_model):
+    source, frames = tmp_path / "vfr.mkv", "testsrc2=size=64x48:rate=25:duration=3,select='not(eq(mod(n,4),1))'"
+    sound = ["-f", "lavfi", "-i", "sine=duration=3", "-c:a", "aac"]
+    media.run("-f", "lavfi", "-i", frames, *sound, "-fps_mode", "vfr", "-c:v", "libx264", source)
+    options = {"span": "0.4s:2.2s", "slow_motion": True, "multi": 3, "options": ["-qp", "0"], "model": shifting_model}
+    paths = [tmp_path / f"{name}{ending}" for name in ("parts", "whole")]
+    for path, segment in zip(paths, (0.7, None), strict=True):
+        render(source, path, segment=segment, codec="x264", **options)
+    assert len(about(paths[1])["times"]) > 100
+    assert about(paths[0]) == about(paths[1])
+    assert decoded(paths[0]) == decoded(paths[1])
+    assert decoded(paths[0], "a") == decoded(paths[1], "a")
+
+
 def test_sigterm_keeps_the_parts_and_says_so(tmp_path, film, shifting_model):
     """The command itself, ended in the middle, goes on."""
     command = ["-m", "vs_slomo", "render", film, "-o", tmp_path / "x.mkv", "--codec", "ffv1", "--segment", "0.2"]
