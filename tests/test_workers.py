@@ -19,6 +19,7 @@ from vs_slomo.engine import settings
 from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.video.render import render
 from vs_slomo.video.segments import cluster as workers
+from vs_slomo.video.segments import engine as ray_engine
 from vs_slomo.video.segments import worker
 from vs_slomo.video.segments.asked import versions
 from vs_slomo.video.segments.folder import folder_of
@@ -297,6 +298,33 @@ def test_a_processor_with_another_precision_is_told(monkeypatch):
     worker._check_versions(recipes[1])
     with pytest.raises(RenderError, match=r"precision (bf16 here, fp32|fp32 here, bf16) on the driver"):
         worker._check_versions(recipes[0])
+
+
+@pytest.mark.parametrize("failing", [2, 3])
+def test_ray_that_is_slow_to_start_is_started_again(failing, monkeypatch):
+    started, ended = [], []
+
+    def init(**_):
+        started.append(1)
+        if len(started) <= failing:
+            raise Exception("The current node timed out")  # noqa: TRY002  # as Ray does
+
+    fake = SimpleNamespace(init=init, shutdown=lambda: ended.append(1))
+    monkeypatch.setattr(ray_engine, "ray", lambda: fake)
+    if failing == 3:
+        with pytest.raises(RenderError, match="Ray does not start on this machine: The current node"):
+            ray_engine.connected(None, 2, 0).__enter__()
+    else:
+        with ray_engine.connected(None, 2, 0):
+            assert len(ended) == failing
+    assert len(started) == 3
+
+
+def test_an_address_where_no_ray_is(monkeypatch):
+    fake = SimpleNamespace(init=lambda **_: 1 / 0, shutdown=lambda: None)
+    monkeypatch.setattr(ray_engine, "ray", lambda: fake)
+    with pytest.raises(ArgumentError, match=r"cluster: got '127.0.0.1:1'.*division by zero"):
+        ray_engine.connected("127.0.0.1:1", 0, 0).__enter__()
 
 
 def test_without_ray_there_is_one_clear_error(film, tmp_path, monkeypatch):
