@@ -385,6 +385,25 @@ def test_a_torn_line_is_not_there(tmp_path, stopped):
     assert set(asked) - {0} == set(range(10, 40))
 
 
+@pytest.mark.parametrize(
+    "damage", [{"frames": "ten"}, {"frames": 9}, {"number": 99}, {"name": "../x"}, {"delay": None}]
+)
+def test_a_line_that_cannot_be_is_not_there(damage, tmp_path, stopped):
+    output = tmp_path / "x.mkv"
+    stopped(moving(), output, 25, codec="ffv1")
+    journal = folder_of(output) / "parts.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines() if line]
+    for line in lines:
+        if line.get("part", {}).get("number") == 0:
+            line["part"] |= damage
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    clip, asked = counted(moving())
+    go_on(clip, output, codec="ffv1")
+    assert set(asked) == {*range(10), *range(20, 40)}
+    assert len(about(output)["times"]) == 40
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mkv"]
+
+
 def test_the_file_of_a_dead_join_is_removed(tmp_path, stopped):
     output = tmp_path / "x.mkv"
     stopped(moving(), output, 25, codec="ffv1")

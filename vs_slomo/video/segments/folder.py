@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from vs_slomo import outputs
@@ -212,10 +213,10 @@ def _journal(path: Path) -> tuple[set[str], dict[int, Part], list[str]]:
     except FileNotFoundError:
         lines = []
     for line in lines:
-        with suppress(ValueError, TypeError, KeyError):
+        with suppress(ValueError, TypeError, KeyError, msgspec.MsgspecError):
             told = json.loads(line)
             if "part" in told:
-                part = Part(**told["part"])
+                part = msgspec.convert(told["part"], Part)
                 parts[part.number] = part
             elif "run" in told:
                 runs.add(str(told["run"]))
@@ -245,10 +246,10 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any], above: str 
 
 
 def is_whole(path: Path, part: Part) -> bool:
-    """Return whether a part is as it was noted."""
+    """Return whether a part is as it was noted, and in the folder."""
     file = path / part.name
     try:
-        return file.stat().st_size == part.size and digest(file) == part.digest
+        return file.parent == path and file.stat().st_size == part.size and digest(file) == part.digest
     except OSError:
         return False
 

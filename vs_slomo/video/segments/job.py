@@ -220,6 +220,8 @@ def pieces(picture: Picture, output: Path, options: Sequence[str], segments: Seg
         "options": [*options],
     }
     with opened(output, asked, threads_of(picture.encoder, cores()), restart=segments.restart) as folder:
+        lengths = {segment.number: segment.frames for segment in found}
+        folder.parts = {n: part for n, part in folder.parts.items() if part.frames == lengths.get(n)}
         missing = sum(s.frames for s in found if s.number not in folder.parts)
         kind = "lossless" if picture.encoder.startswith(LOSSLESS) else "lossy"
         size = round(clip.width * clip.height * (missing + clip.num_frames) * BITS_PER_PIXEL[kind] / 8)
