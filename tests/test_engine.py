@@ -21,7 +21,7 @@ from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.dis import dis_flow, nearer, refined
+from vs_slomo.model.dis import dis_flow, luma, nearer, refined
 from vs_slomo.model.flow import Classical, Seen
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.weights import FLOWS, SCALES
@@ -228,9 +228,14 @@ def test_refined_flow_is_nearer_to_the_truth():
         assert (found - right)[..., 10:-10, 10:-10].abs().mean() < 0.5 * noise.abs().mean()
 
 
-def test_the_better_of_two_flows_that_are_near():
+@pytest.mark.parametrize("flat_luma", [False, True])
+def test_the_better_of_two_flows_that_are_near(flat_luma):
+    """In colour: in drawings, much that moves has the luma of what is around it."""
     size, true = (60, 90), torch.tensor([3.0, 2.0])
-    gray = tuple((textured(*size, *shift)[0, 1] * 255).byte().numpy() for shift in ((0, 0), (3, 2)))
+    pair = tuple(textured(*size, *shift) for shift in ((0, 0), (3, 2)))
+    if flat_luma:
+        pair = tuple(torch.cat((0.5 + 0.587 * x[:, 1:2] - 0.3, 0.5 - 0.299 * x[:, 1:2], 0 * x[:, :1]), 1) for x in pair)
+        assert max(int(np.ptp(luma(x))) for x in pair) <= 1
 
     def flows(by):
         f01, f10 = ((sign * true + by).view(1, 2, 1, 1).expand(1, 2, *size).contiguous() for sign in (1, -1))
@@ -239,9 +244,9 @@ def test_the_better_of_two_flows_that_are_near():
     inside = (..., slice(20, -20), slice(20, -20))
     right = flows(0.0)
     for off, wanted in ((1.5, right), (20.0, flows(20.0))):
-        for found, expected in zip(nearer(*gray, flows(off), right), wanted, strict=True):
+        for found, expected in zip(nearer(*pair, flows(off), right), wanted, strict=True):
             assert torch.allclose(found[inside], expected[inside], atol=1e-3)
-    for found, expected in zip(nearer(*gray, right, flows(1.5)), right, strict=True):
+    for found, expected in zip(nearer(*pair, right, flows(1.5)), right, strict=True):
         assert torch.allclose(found[inside], expected[inside], atol=1e-3)
 
 

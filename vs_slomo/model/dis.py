@@ -105,16 +105,17 @@ def refined(gray0: np.ndarray, gray1: np.ndarray, flow: Tensor) -> Tensor:
     return torch.from_numpy(method.calc(gray0, gray1, start)).permute(2, 0, 1).unsqueeze(0).contiguous()
 
 
-def nearer(gray0: np.ndarray, gray1: np.ndarray, flows: Flows, others: Flows) -> Flows:
+def nearer(frame0: Tensor, frame1: Tensor, flows: Flows, others: Flows) -> Flows:
     """Return (F01, F10), and where they differ little from other flows, for each pixel the one that fits better.
 
     A flow fits where the other frame, warped, looks like this one, and where the way there and back ends at its start.
-    gray0, gray1: (H, W) uint8. flows, others: (1, 2, H, W) float32 each, pixels.
+    Colours count: in drawings, areas of equal luma and different colour are common.
+    frame0, frame1: (1, 3, H, W) RGB in [0, 1]. flows, others: (1, 2, H, W) float32 each, pixels.
     """
-    frames = [torch.from_numpy(x.astype(np.float32))[None, None] / 255 for x in (gray0, gray1)]
+    frames = frame0, frame1
 
     def misfit(k: int, found: Flows) -> Tensor:
-        difference = (frames[k] - backwarp(frames[1 - k], found[k])).abs()
+        difference = (frames[k] - backwarp(frames[1 - k], found[k])).abs().mean(1, keepdim=True)
         loop = round_trip(found[k], found[1 - k])[0].sqrt().clamp(max=LONGEST_LOOP)
         return mean_around(difference + LOOP * loop, WINDOW)
 

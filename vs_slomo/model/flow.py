@@ -132,11 +132,14 @@ class Both(Full):
 
         height, width = gray0.shape
         grow = 1 / seen.scale
-        f01, f10 = (
-            resize_field(f.cpu(), grow, grow)[..., :height, :width] * grow for f in model.flow(seen.i0, seen.i1)
-        )
+
+        def enlarged(field: Tensor) -> Tensor:
+            return resize_field(field.float().cpu(), grow, grow)[..., :height, :width]
+
+        f01, f10 = (enlarged(f) * grow for f in model.flow(seen.i0, seen.i1))
         near = refined(gray0, gray1, f01), refined(gray1, gray0, f10)
-        f01, f10 = nearer(gray0, gray1, near, (dis_flow(gray0, gray1), dis_flow(gray1, gray0)))
+        classical = dis_flow(gray0, gray1), dis_flow(gray1, gray0)
+        f01, f10 = nearer(enlarged(seen.i0), enlarged(seen.i1), near, classical)
         return refined(gray0, gray1, f01), refined(gray1, gray0, f10)
 
 
