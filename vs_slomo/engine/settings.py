@@ -88,7 +88,7 @@ def check_device(device: str | None) -> str:
     count = torch.cuda.device_count() if parsed.type == "cuda" else 1
     if parsed.type not in here or (parsed.index or 0) >= count:
         raise ArgumentError("device", device, f"None or, on this machine, one of {', '.join(here)}")
-    return str(device)
+    return "cpu" if parsed.type == "cpu" else str(device)  # "cpu:0" is the same one
 
 
 def check_precision(precision: str | None, device: str) -> Precision:
