@@ -87,7 +87,7 @@ class Ready:
     def make(self, job: jobs.Job, missing: list[Segment], tally: jobs.Tally, stopped: Stops) -> None:
         """Copy the first part, and note it under every number."""
         first = job.folder.new_part(0, job.join_.part)
-        part = make(job.picture, missing[0], first, join=job.join_, options=[], stopped=stopped)
+        part = make(job.picture, missing[0], first, join=job.join_, options=[], threads=job.threads, stopped=stopped)
         data = first.read_bytes()
         began = time.perf_counter()
         for segment in missing:
