@@ -191,6 +191,7 @@ def test_all_methods_at_once(tmp_path, shifting_model):
     names = [
         "slomo-unet",
         "slomo-dis",
+        "slomo-guided",
         "slomo-both",
         "slomo-fast",
         "slomo-even",
@@ -221,7 +222,7 @@ def test_methods_by_name(monkeypatch):
     assert list(methods(["blend", "sample"])) == ["blend", "sample"]
     with pytest.raises(
         ArgumentError,
-        match="methods: got 'rife', allowed: some of slomo-unet, slomo-dis, slomo-both, slomo-fast, slomo-even, sample",
+        match="methods: got 'rife', allowed: some of slomo-unet, slomo-dis, slomo-guided, slomo-both, slomo-fast, slomo-even, sample",
     ):
         methods(["rife"])
 

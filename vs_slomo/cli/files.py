@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError, RenderError, SlomoError
+from vs_slomo.outputs import make_folder
 
 log = logging.getLogger("vs_slomo")
 
@@ -62,10 +63,7 @@ def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[st
             other = found[name.casefold()][0]
             raise ArgumentError("input", given, f"inputs of different names: {other} becomes {folder / name}, too")
         found[name.casefold()] = given, folder / name
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ArgumentError("output", output, f"a folder that is there or can be made ({error.strerror})") from None
+    make_folder(folder)
     return [*found.values()]
 
 
