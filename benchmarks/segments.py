@@ -206,8 +206,8 @@ def kill_one(output: Path) -> None:
 def killed(given: argparse.Namespace, folder: Path) -> bool:
     """Kill the driver at random moments until it has been killed so often; return whether the film is right.
 
-    A quarter of the moments are counted from the start, the others from the first frame. What is lost is told by files that no
-    line of the journal names (segments), and by the progress (frames, which it tells each second).
+    A quarter of the moments are counted from the start, the others from the first frame. What is
+    lost is told by files that no line of the journal names (segments), and by the progress (frames, each second).
     """
     chance = random.Random(given.seed)  # noqa: S311  # moments
     source, output = film(folder, given.size, RATES[0], given.seconds), folder / "x.mkv"
