@@ -153,6 +153,5 @@ def by_kernel(
     kernel = KERNELS.get(type(motion.fusion))
     if kernel is None:
         return None
-    grow = _growth(motion, ratio_x, ratio_y)
-    fields = _fields(motion, min(grow[0], 1), min(grow[1], 1)).contiguous()
-    return kernel(Given(fields, plane0.contiguous(), plane1.contiguous(), grow, origin, _number(motion), peak))
+    tensors = (x.contiguous() for x in (motion.ft0, motion.ft1, motion.logit, plane0, plane1))
+    return kernel(Given(*tensors, _growth(motion, ratio_x, ratio_y), origin, _number(motion), peak))

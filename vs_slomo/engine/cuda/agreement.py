@@ -1,12 +1,13 @@
 """Fusion by agreement as Triton kernels; `model.agreement` has the same formula in PyTorch. Needs Triton.
 
-    warp      Ft0, Ft1 and the logit enlarged, what hardly moves held still, both planes warped
-    measure   the 7x7 means of both; for each 8x8 cell what both details share, their power, and the difference
-    smooth    the means over 3x3 and 7x7 cells, on a 64th of the pixels
+    measure   for each 8x8 cell what both details share, their power, and the difference; for each tile the planes' range
+    smooth    the means over 3x3 and 7x7 cells, on a 64th of the pixels; the range of all tiles
     combine   the frame: the weighted sum, without the detail that is not shared, with one frame's grain at rest
 
-Between the kernels stand float32 planes: both warped planes and both means (16·C bytes a pixel, written once and read
-twice, the means once), and frame 0's weight and what is at rest (8 bytes).
+No full plane stands between them. `measure` and `combine` both warp a tile of SIDE x SIDE pixels anew; INNER x INNER of
+them are their own, and the MARGIN around gives the 7x7 means. So each plane is read twice and written once.
+
+Means and cells are matrix products with bands of ones: a program cannot shift its tile, but it can multiply it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ import triton
 import triton.language as tl
 
 from .kernels import _bilinear, motion_at
+
+SIDE = tl.constexpr(64)
+MARGIN = tl.constexpr(4)
+INNER = tl.constexpr(56)
+CELLS = tl.constexpr(7)
+"""Cells of a tile's row; a product takes no fewer than 16 rows."""
 
 
 @triton.jit
@@ -26,8 +33,8 @@ def _cubic(d):
 
 
 @triton.jit
-def _bicubic(ptr, x, y, height, width, mask):
-    """Sample planes (height, width) at positions; each of the 16 taps is clamped to the edges. float32."""
+def _bicubic(ptr, x, y, height, width):
+    """Sample a plane (height, width) at positions; each of the 16 taps is clamped to the edges. float32."""
     # Far outside every tap is the same border pixel: so far is enough, and integers do not overflow.
     x = tl.minimum(tl.maximum(x, -4.0), width + 4.0)
     y = tl.minimum(tl.maximum(y, -4.0), height + 4.0)
@@ -42,8 +49,7 @@ def _bicubic(ptr, x, y, height, width, mask):
             column = left + (j - 1)
             weight_x = _cubic(tl.abs(x - column))
             clamped_column = tl.minimum(tl.maximum(column, 0.0), width - 1.0).to(tl.int32)
-            tap = tl.load(ptr + clamped_row * width + clamped_column, mask=mask, other=0).to(tl.float32)
-            line += weight_x * tap
+            line += weight_x * tl.load(ptr + clamped_row * width + clamped_column).to(tl.float32)
         total += weight_y * line
     return total
 
@@ -55,192 +61,203 @@ def _below(x, full, none):
 
 
 @triton.jit
-def warp_kernel(
-    fields,  # (5, field_height, field_width) float32: Ft0, Ft1, logit
-    plane0,  # (CHANNELS, height, width)
-    plane1,
-    finite,  # (1,) int32: 0 where a plane holds NaN, infinity, or a value whose square overflows
-    warped,  # (2, CHANNELS, height, width) float32
-    told,  # (2, height, width) float32: frame 0's weight, and 1 at rest to 0 in motion
-    field_height,
-    field_width,
-    height,
-    width,
-    origin_x,
-    origin_y,
-    ratio_x,
-    ratio_y,
-    odds,
-    still,
-    moves,
-    at_rest,
-    moving,
-    CHANNELS: tl.constexpr,
-    BLOCK: tl.constexpr,
-) -> None:
-    """Write both warped planes; where they are not finite by bilinear warps, as equation 5 has it."""
-    column, row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
-    mask = column < width
-    x, y = column.to(tl.float32), row.to(tl.float32)
-    area = height * width
-    x0, y0, x1, y1, logit = motion_at(
-        fields, x, y, field_height, field_width, origin_x, origin_y, ratio_x, ratio_y, mask
+def _pixels(height, width):
+    """Return rows (SIDE, 1) and columns (1, SIDE) of the program's tile, and which of its pixels it must make.
+
+    Beyond the picture stand its edges' pixels, as the means repeat them.
+    """
+    n = tl.arange(0, SIDE)
+    row, column = tl.program_id(1) * INNER - MARGIN + n, tl.program_id(0) * INNER - MARGIN + n
+    inner = (n >= MARGIN) & (n < MARGIN + INNER)
+    own = (inner & (row < height))[:, None] & (inner & (column < width))[None, :]
+    row, column = tl.minimum(tl.maximum(row, 0), height - 1), tl.minimum(tl.maximum(column, 0), width - 1)
+    return row[:, None], column[None, :], own
+
+
+@triton.jit
+def _mean7(values, PRECISION: tl.constexpr):
+    """The means of 7x7 values around each of (SIDE, SIDE); right where they lie in the tile."""
+    n = tl.arange(0, SIDE)
+    band = (tl.abs(n[:, None] - n[None, :]) <= 3).to(tl.float32)
+    across = tl.dot(values, band, input_precision=PRECISION)
+    return tl.dot(band, across, input_precision=PRECISION) / 49.0
+
+
+@triton.jit
+def _cells(values, PRECISION: tl.constexpr):
+    """The sums of (SIDE, SIDE) over the tile's 8x8 cells, (16, 16); only CELLS x CELLS of them are."""
+    cell, n = tl.arange(0, 16), tl.arange(0, SIDE)
+    inside = (((n[None, :] - MARGIN) // 8 == cell[:, None]) & (n >= MARGIN)[None, :]).to(tl.float32)
+    rows = tl.dot(inside, values, input_precision=PRECISION)
+    return tl.dot(rows, tl.trans(inside), input_precision=PRECISION)
+
+
+@triton.jit
+def _motion(
+    ft0, ft1, logit, x, y, field_height, field_width, origin_x, origin_y, grow_x, grow_y, odds, still, moves,
+    SHRINK_X: tl.constexpr, SHRINK_Y: tl.constexpr,
+):  # fmt: skip
+    """Return Ft0 and Ft1 at a tile's pixels, what hardly moves held still, and frame 0's weight."""
+    x0, y0, x1, y1, seen = motion_at(
+        ft0, ft1, logit, x, y, field_height, field_width, origin_x, origin_y, grow_x, grow_y, SHRINK_X, SHRINK_Y
     )
-    place = row * width + column
-    tl.store(told + place, tl.sigmoid(logit + odds), mask=mask)
-    if tl.load(finite) == 0:
-        for channel in tl.static_range(CHANNELS):
-            start = channel * area
-            tl.store(warped + start + place, _bilinear(plane0 + start, x + x0, y + y0, height, width, mask), mask=mask)
-            value = _bilinear(plane1 + start, x + x1, y + y1, height, width, mask)
-            tl.store(warped + (CHANNELS + channel) * area + place, value, mask=mask)
-    else:
-        moved = 1.0 - _below(tl.maximum(tl.abs(x1 - x0), tl.abs(y1 - y0)), still, moves)
-        x0, y0, x1, y1 = x0 * moved, y0 * moved, x1 * moved, y1 * moved
-        rest = _below(tl.maximum(tl.abs(x1 - x0), tl.abs(y1 - y0)), at_rest, moving)
-        tl.store(told + area + place, rest, mask=mask)
-        for channel in tl.static_range(CHANNELS):
-            start = channel * area
-            tl.store(warped + start + place, _bicubic(plane0 + start, x + x0, y + y0, height, width, mask), mask=mask)
-            value = _bicubic(plane1 + start, x + x1, y + y1, height, width, mask)
-            tl.store(warped + (CHANNELS + channel) * area + place, value, mask=mask)
-
-
-@triton.jit
-def _mean7(plane, row, column, height, width, mask):
-    """The mean of 7x7 pixels around each, the border repeated."""
-    total = tl.zeros_like(row + column).to(tl.float32)
-    for dy in range(-3, 4):
-        line = tl.minimum(tl.maximum(row + dy, 0), height - 1) * width
-        for dx in tl.static_range(-3, 4):
-            total += tl.load(plane + line + tl.minimum(tl.maximum(column + dx, 0), width - 1), mask=mask, other=0.0)
-    return total / 49.0
-
-
-@triton.jit
-def _cells(values, COLUMNS: tl.constexpr):
-    """The sums of (8, 8 · COLUMNS) over 8x8 cells, (COLUMNS,)."""
-    return tl.sum(tl.reshape(tl.sum(values, axis=0), (COLUMNS, 8)), axis=1)
+    moved = 1.0 - _below(tl.maximum(tl.abs(x1 - x0), tl.abs(y1 - y0)), still, moves)
+    return x0, y0, x1, y1, moved, tl.sigmoid(seen + odds)
 
 
 @triton.jit
 def measure_kernel(
-    warped,  # as `warp_kernel` writes them
-    told,
-    means,  # (2, CHANNELS, height, width) float32
+    ft0, ft1, logit, plane0, plane1,  # as in `kernels.render_kernel`
     cells,  # (2 + CHANNELS, cell_rows, cell_columns) float32
-    height,
-    width,
-    cell_rows,
-    cell_columns,
-    CHANNELS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-) -> None:
-    """Write the 7x7 means, and the cells' means of detail0·detail1, of detail² and of the planes' differences."""
-    row = tl.program_id(1) * 8 + tl.arange(0, 8)[:, None]
-    column = tl.program_id(0) * 8 * COLUMNS + tl.arange(0, 8 * COLUMNS)[None, :]
-    mask = (row < height) & (column < width)
-    place, area = row * width + column, height * width
-    weight = tl.load(told + place, mask=mask, other=0.0)
-    shared, power = tl.zeros_like(weight), tl.zeros_like(weight)
-    count = tl.maximum(_cells(mask.to(tl.float32), COLUMNS), 1.0)
-    cell_column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    own, size = cell_column < cell_columns, cell_rows * cell_columns
-    cell = tl.program_id(1) * cell_columns + cell_column
+    ranges,  # (2 * CHANNELS + 1, tiles) float32: each channel's least value, its largest, and the sum of all squares
+    field_height, field_width, height, width, origin_x, origin_y, grow_x, grow_y, odds, still, moves,
+    cell_rows, cell_columns,
+    CHANNELS: tl.constexpr, INTEGER: tl.constexpr, SHRINK_X: tl.constexpr, SHRINK_Y: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> None:  # fmt: skip
+    """Write the cells' means of detail0·detail1, of detail² and of the planes' differences, and the tile's range."""
+    row, column, own = _pixels(height, width)
+    x, y = column.to(tl.float32), row.to(tl.float32)
+    x0, y0, x1, y1, moved, weight = _motion(
+        ft0, ft1, logit, x, y, field_height, field_width, origin_x, origin_y, grow_x, grow_y, odds, still, moves,
+        SHRINK_X, SHRINK_Y,
+    )  # fmt: skip
+    n = tl.arange(0, 16)
+    cell_row, cell_column = tl.program_id(1) * CELLS + n[:, None], tl.program_id(0) * CELLS + n[None, :]
+    mask = (n < CELLS)[:, None] & (n < CELLS)[None, :] & (cell_row < cell_rows) & (cell_column < cell_columns)
+    cell, size = cell_row * cell_columns + cell_column, cell_rows * cell_columns
+    count = tl.maximum(_cells(own.to(tl.float32), PRECISION), 1.0)
+    tile, tiles = tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.num_programs(0) * tl.num_programs(1)
+    shared, power, squares = tl.zeros_like(weight), tl.zeros_like(weight), tl.zeros_like(weight)
     for channel in tl.static_range(CHANNELS):
-        start0, start1 = channel * area, (CHANNELS + channel) * area
-        a = tl.load(warped + start0 + place, mask=mask, other=0.0)
-        b = tl.load(warped + start1 + place, mask=mask, other=0.0)
-        mean0 = _mean7(warped + start0, row, column, height, width, mask)
-        mean1 = _mean7(warped + start1, row, column, height, width, mask)
-        tl.store(means + start0 + place, mean0, mask=mask)
-        tl.store(means + start1 + place, mean1, mask=mask)
-        detail0, detail1 = a - mean0, b - mean1
+        first, second = plane0 + channel * height * width, plane1 + channel * height * width
+        here, there = (
+            tl.load(first + row * width + column).to(tl.float32),
+            tl.load(second + row * width + column).to(tl.float32),
+        )
+        tl.store(ranges + channel * tiles + tile, tl.min(tl.minimum(here, there)))
+        tl.store(ranges + (CHANNELS + channel) * tiles + tile, tl.max(tl.maximum(here, there)))
+        if not INTEGER:
+            squares += tl.where(own, here * here + there * there, 0.0)
+        a = _bicubic(first, x + x0 * moved, y + y0 * moved, height, width)
+        b = _bicubic(second, x + x1 * moved, y + y1 * moved, height, width)
+        detail0, detail1 = a - _mean7(a, PRECISION), b - _mean7(b, PRECISION)
         detail = detail1 + (detail0 - detail1) * weight
         shared += detail0 * detail1
         power += detail * detail
-        tl.store(cells + (2 + channel) * size + cell, _cells(a - b, COLUMNS) / count, mask=own)
-    tl.store(cells + cell, _cells(shared, COLUMNS) / count, mask=own)
-    tl.store(cells + size + cell, _cells(power, COLUMNS) / count, mask=own)
+        light = _cells(tl.where(own, a - b, 0.0), PRECISION) / count
+        tl.store(cells + (2 + channel) * size + cell, light, mask=mask)
+    tl.store(ranges + 2 * CHANNELS * tiles + tile, tl.sum(squares))
+    tl.store(cells + cell, _cells(tl.where(own, shared, 0.0), PRECISION) / count, mask=mask)
+    tl.store(cells + size + cell, _cells(tl.where(own, power, 0.0), PRECISION) / count, mask=mask)
 
 
 @triton.jit
-def smooth_kernel(cells, out, rows, columns, BLOCK: tl.constexpr) -> None:
-    """Write the mean around each cell: over 3x3 cells in the first two layers, over 7x7 in the others."""
-    n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+def smooth_kernel(
+    cells,
+    ranges,
+    out,  # as `cells`
+    whole,  # (2 * CHANNELS + 1,) float32: the ranges of all tiles
+    rows,
+    columns,
+    tiles,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """Write the mean around each cell: over 3x3 cells in the first two layers, over 7x7 in the others.
+
+    The first program of a last layer, which there is not, writes what all tiles have.
+    """
+    n = tl.arange(0, BLOCK)
     layer = tl.program_id(1)
-    mask = n < rows * columns
-    row, column = n // columns, n % columns
-    reach = tl.where(layer < 2, 1, 3)
-    total = tl.zeros([BLOCK], dtype=tl.float32)
-    for dy in range(-3, 4):
-        for dx in range(-3, 4):
-            at_row = tl.minimum(tl.maximum(row + dy, 0), rows - 1)
-            at_column = tl.minimum(tl.maximum(column + dx, 0), columns - 1)
-            near = (dy >= -reach) & (dy <= reach) & (dx >= -reach) & (dx <= reach)
-            place = layer * rows * columns + at_row * columns + at_column
-            total += tl.load(cells + place, mask=mask & near, other=0.0)
-    side = 2 * reach + 1
-    tl.store(out + layer * rows * columns + n, total / (side * side), mask=mask)
+    if layer < 2 + CHANNELS:
+        n += tl.program_id(0) * BLOCK
+        mask = n < rows * columns
+        row, column = n // columns, n % columns
+        reach = tl.where(layer < 2, 1, 3)
+        total = tl.zeros([BLOCK], dtype=tl.float32)
+        for dy in range(-3, 4):
+            for dx in range(-3, 4):
+                at_row = tl.minimum(tl.maximum(row + dy, 0), rows - 1)
+                at_column = tl.minimum(tl.maximum(column + dx, 0), columns - 1)
+                near = (dy >= -reach) & (dy <= reach) & (dx >= -reach) & (dx <= reach)
+                place = layer * rows * columns + at_row * columns + at_column
+                total += tl.load(cells + place, mask=mask & near, other=0.0)
+        side = 2 * reach + 1
+        tl.store(out + layer * rows * columns + n, total / (side * side), mask=mask)
+    elif tl.program_id(0) == 0:
+        for value in tl.static_range(2 * CHANNELS + 1):
+            least = tl.full([BLOCK], float("inf"), tl.float32)
+            most = tl.full([BLOCK], float("-inf"), tl.float32)
+            total = tl.zeros([BLOCK], dtype=tl.float32)
+            for start in range(0, tiles, BLOCK):
+                mask = start + n < tiles
+                found = tl.load(ranges + value * tiles + start + n, mask=mask, other=0.0)
+                least = tl.where(mask, tl.minimum(least, found), least)
+                most = tl.where(mask, tl.maximum(most, found), most)
+                total += found
+            if value < CHANNELS:
+                tl.store(whole + value, tl.min(least))
+            elif value < 2 * CHANNELS:
+                tl.store(whole + value, tl.max(most))
+            else:
+                tl.store(whole + value, tl.sum(total))
 
 
 @triton.jit
 def combine_kernel(
-    warped,  # as `warp_kernel` writes them
-    told,
-    means,  # as `measure_kernel` writes them
-    cells,  # as `smooth_kernel` writes them
-    bounds,  # (2, CHANNELS) float32: the least and the largest value of both planes
-    finite,  # as in `warp_kernel`
+    ft0, ft1, logit, plane0, plane1,  # as in `kernels.render_kernel`
+    cells, whole,  # as `smooth_kernel` writes them
     out,  # (CHANNELS, height, width)
-    height,
-    width,
-    cell_rows,
-    cell_columns,
-    peak,
-    nearest,
-    same,
-    changing,
-    nothing,
-    CHANNELS: tl.constexpr,
-    INTEGER: tl.constexpr,
-    BLOCK: tl.constexpr,
-) -> None:
-    """Write the frame; see `model.agreement.agreed`. nearest: 1 if frame 0 is nearer, else 0."""
-    column, row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
-    mask = column < width
+    field_height, field_width, height, width, origin_x, origin_y, grow_x, grow_y, odds, still, moves, at_rest, moving,
+    cell_rows, cell_columns, peak, nearest, same, changing, nothing,
+    CHANNELS: tl.constexpr, INTEGER: tl.constexpr, SHRINK_X: tl.constexpr, SHRINK_Y: tl.constexpr,
+    PRECISION: tl.constexpr,
+) -> None:  # fmt: skip
+    """Write the frame; see `model.agreement.agreed`. nearest: 1 if frame 0 is nearer, else 0.
+
+    Where a plane holds NaN, infinity, or values whose squares overflow: by bilinear warps, as equation 5 has it.
+    """
+    row, column, own = _pixels(height, width)
+    x, y = column.to(tl.float32), row.to(tl.float32)
     place, area = row * width + column, height * width
-    weight = tl.load(told + place, mask=mask, other=0.0)
-    if tl.load(finite) == 0:
+    x0, y0, x1, y1, moved, weight = _motion(
+        ft0, ft1, logit, x, y, field_height, field_width, origin_x, origin_y, grow_x, grow_y, odds, still, moves,
+        SHRINK_X, SHRINK_Y,
+    )  # fmt: skip
+    squares = tl.load(whole + 2 * CHANNELS)
+    if squares - squares != 0.0:  # not a finite number
         for channel in tl.static_range(CHANNELS):
-            a = tl.load(warped + channel * area + place, mask=mask, other=0.0)
-            b = tl.load(warped + (CHANNELS + channel) * area + place, mask=mask, other=0.0)
-            value = b + (a - b) * weight
-            tl.store(out + channel * area + place, value.to(out.dtype.element_ty), mask=mask)
+            a = _bilinear(plane0 + channel * area, x + x0, y + y0, height, width)
+            b = _bilinear(plane1 + channel * area, x + x1, y + y1, height, width)
+            tl.store(out + channel * area + place, (b + (a - b) * weight).to(out.dtype.element_ty), mask=own)
     else:
+        x0, y0, x1, y1 = x0 * moved, y0 * moved, x1 * moved, y1 * moved
         size = cell_rows * cell_columns
-        cell_x = (column.to(tl.float32) + 0.5) / 8 - 0.5
-        cell_y = (row.to(tl.float32) + 0.5) / 8 - 0.5 + tl.zeros_like(cell_x)
-        shared = _bilinear(cells, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
-        power = _bilinear(cells + size, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
+        cell_x, cell_y = (x + 0.5) / 8 - 0.5 + tl.zeros_like(weight), (y + 0.5) / 8 - 0.5 + tl.zeros_like(weight)
+        shared = _bilinear(cells, cell_x, cell_y, cell_rows, cell_columns) + nothing
+        power = _bilinear(cells + size, cell_x, cell_y, cell_rows, cell_columns) + nothing
         lost = (1.0 - tl.minimum(tl.maximum(shared / power, 0.0), 1.0)) * (4.0 * weight * (1.0 - weight))
         lost = lost * lost
         changed = tl.zeros_like(weight)
+        if CHANNELS > 1:  # warped once more below: that is cheaper than to keep them
+            for channel in tl.static_range(CHANNELS):
+                a = _bicubic(plane0 + channel * area, x + x0, y + y0, height, width)
+                b = _bicubic(plane1 + channel * area, x + x1, y + y1, height, width)
+                changed += tl.abs(_mean7(a - b, PRECISION)) / (CHANNELS * peak)
+        rest = _below(tl.maximum(tl.abs(x1 - x0), tl.abs(y1 - y0)), at_rest, moving)
         for channel in tl.static_range(CHANNELS):
-            mean0 = tl.load(means + channel * area + place, mask=mask, other=0.0)
-            mean1 = tl.load(means + (CHANNELS + channel) * area + place, mask=mask, other=0.0)
-            changed += tl.abs(mean0 - mean1) / (CHANNELS * peak)
-        rest = tl.load(told + area + place, mask=mask, other=0.0) * _below(changed, same, changing)
-        for channel in tl.static_range(CHANNELS):
-            a = tl.load(warped + channel * area + place, mask=mask, other=0.0)
-            b = tl.load(warped + (CHANNELS + channel) * area + place, mask=mask, other=0.0)
-            mean0 = tl.load(means + channel * area + place, mask=mask, other=0.0)
-            mean1 = tl.load(means + (CHANNELS + channel) * area + place, mask=mask, other=0.0)
-            fused = b + (a - b) * weight
+            a = _bicubic(plane0 + channel * area, x + x0, y + y0, height, width)
+            b = _bicubic(plane1 + channel * area, x + x1, y + y1, height, width)
+            mean0, mean1 = _mean7(a, PRECISION), _mean7(b, PRECISION)
+            if CHANNELS == 1:
+                changed = tl.abs(mean0 - mean1) / peak
+            resting = rest * _below(changed, same, changing)
             detail = (b - mean1) + ((a - mean0) - (b - mean1)) * weight
-            light = _bilinear(cells + (2 + channel) * size, cell_x, cell_y, cell_rows, cell_columns, mask)
-            value = fused - (1.0 - rest) * lost * detail + rest * (nearest - weight) * (a - b - light)
-            value = tl.minimum(tl.maximum(value, tl.load(bounds + channel)), tl.load(bounds + CHANNELS + channel))
+            light = _bilinear(cells + (2 + channel) * size, cell_x, cell_y, cell_rows, cell_columns)
+            value = b + (a - b) * weight - (1.0 - resting) * lost * detail
+            value += resting * (nearest - weight) * (a - b - light)
+            value = tl.minimum(tl.maximum(value, tl.load(whole + channel)), tl.load(whole + CHANNELS + channel))
             if INTEGER:
                 value = tl.floor(tl.minimum(tl.maximum(value, 0.0), peak) + 0.5)
-            tl.store(out + channel * area + place, value.to(out.dtype.element_ty), mask=mask)
+            tl.store(out + channel * area + place, value.to(out.dtype.element_ty), mask=own)

@@ -1,4 +1,4 @@
-"""Each fusion's Triton kernels: the fields enlarged, both planes warped and fused, the result rounded. Needs Triton."""
+"""Each fusion's Triton kernels: the motion brought to the planes' size, both warped, fused and rounded. Needs Triton."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from vs_slomo.model.fusion import Agreement, Fusion, Weighted
 
 BLOCK = 256
 """Pixels of a row that one program makes."""
-COLUMNS = 16
-"""Cells of a row that one program measures."""
 SMOOTHED = 128
 """Cells that one program smooths."""
+PRECISION = "ieee" if torch.version.hip else "tf32x3"
+"""Of matrix products. With ones for a factor, "tf32x3" keeps 22 of 24 bits; ROCm does not know it everywhere."""
 
 
 class Given(NamedTuple):
     """What every fusion's kernels get.
 
-    fields: Ft0, Ft1 and the logit, (5, h, w) float32, no finer than the planes. plane0, plane1: (1, C, h, w).
-    grow: the planes' size as a part of the fields' motion, in x and y. origin: x and y in the motion where the planes
-    begin, in their own pixels. t: in (0, 1). peak: the largest value of integer planes; None for floats.
+    ft0, ft1, logit: (1, C, h, w), the motion at its own size. plane0, plane1: (1, C, h, w). grow: the planes' size as a
+    part of the motion's, in x and y. origin: x and y in the motion where the planes begin, in their own pixels.
+    t: in (0, 1). peak: the largest value of integer planes; None for floats.
     """
 
-    fields: Tensor
+    ft0: Tensor
+    ft1: Tensor
+    logit: Tensor
     plane0: Tensor
     plane1: Tensor
     grow: tuple[float, float]
@@ -41,6 +43,23 @@ class Given(NamedTuple):
         """What is added to the logit for t; see `fusion.weight0`."""
         return math.log((1 - self.t) / self.t)
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What every kernel reads."""
+        return self.ft0, self.ft1, self.logit, self.plane0, self.plane1
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Sizes and places of the tensors, and the odds."""
+        return *self.ft0.shape[-2:], *self.plane0.shape[-2:], *self.origin, *self.grow, self.odds
+
+    @property
+    def kind(self) -> dict[str, int | bool]:
+        """What every kernel is compiled for."""
+        shrink_x, shrink_y = (max(1, round(1 / x)) for x in self.grow)
+        channels = self.plane0.shape[-3]
+        return {"CHANNELS": channels, "INTEGER": self.peak is not None, "SHRINK_X": shrink_x, "SHRINK_Y": shrink_y}
+
     def new_frame(self) -> Tensor:
         """Return memory for the frame: of the planes' type for integers, else float32."""
         return torch.empty_like(self.plane0, dtype=torch.float32 if self.peak is None else self.plane0.dtype)
@@ -50,48 +69,37 @@ def weighted(given: Given) -> Tensor:
     """Equation 5, by one kernel that reads and writes every pixel once."""
     from .kernels import render_kernel
 
-    fields, plane0, plane1, grow, origin, _, peak = given
-    channels, height, width = plane0.shape[-3:]
+    height, width = given.plane0.shape[-2:]
     out = given.new_frame()
-    render_kernel[(-(-width // BLOCK), height)](
-        *(fields, plane0, plane1, out, *fields.shape[1:], height, width, *origin, *grow, given.odds, float(peak or 0)),
-        CHANNELS=channels,
-        INTEGER=peak is not None,
-        BLOCK=BLOCK,
-    )
+    grid = -(-width // BLOCK), height
+    render_kernel[grid](*given.tensors, out, *given.numbers, float(given.peak or 0), **given.kind, BLOCK=BLOCK)
     return out
 
 
 def agreement(given: Given) -> Tensor:
-    """Fusion by agreement, by four kernels; nothing is copied to the CPU, and the CPU waits for nothing."""
-    from .agreement import combine_kernel, measure_kernel, smooth_kernel, warp_kernel
+    """Fusion by agreement, by three kernels; nothing is copied to the CPU, and the CPU waits for nothing."""
+    from .agreement import INNER, combine_kernel, measure_kernel, smooth_kernel
 
-    fields, plane0, plane1, grow, origin, t, peak = given
-    channels, height, width = plane0.shape[-3:]
+    channels, height, width = given.plane0.shape[-3:]
     rows, columns = -(-height // formula.CELL), -(-width // formula.CELL)
-    warped, means = torch.empty(2, 2, channels, height, width, device=fields.device)
-    told = torch.empty(2, height, width, device=fields.device)
-    measured, smooth = torch.empty(2, 2 + channels, rows, columns, device=fields.device)
-    both = torch.cat((plane0, plane1)).float()
-    finite = torch.isfinite(both.square().sum()).to(torch.int32).view(1)
-    bounds = torch.stack((both.amin((0, 2, 3)), both.amax((0, 2, 3))))
-    top, out, line = float(peak or 1), given.new_frame(), (-(-width // BLOCK), height)
-    warp_kernel[line](
-        *(fields, plane0, plane1, finite, warped, told, *fields.shape[1:], height, width, *origin, *grow, given.odds),
-        *(*formula.STILL, *formula.REST),
-        CHANNELS=channels,
-        BLOCK=BLOCK,
+    grid = -(-width // INNER.value), -(-height // INNER.value)
+    tiles, values = grid[0] * grid[1], 2 * channels + 1
+    cells, smooth = (torch.empty(2 + channels, rows, columns, device=given.ft0.device) for _ in range(2))
+    ranges, whole = (torch.empty(values, n, device=given.ft0.device) for n in (tiles, 1))
+    top, out = float(given.peak or 1), given.new_frame()
+    measure_kernel[grid](
+        *(*given.tensors, cells, ranges, *given.numbers, *formula.STILL, rows, columns),
+        **given.kind,
+        PRECISION=PRECISION,
     )
-    measure_kernel[(-(-columns // COLUMNS), rows)](
-        *(warped, told, means, measured, height, width, rows, columns), CHANNELS=channels, COLUMNS=COLUMNS
+    smooth_kernel[(-(-rows * columns // SMOOTHED), 3 + channels)](
+        *(cells, ranges, smooth, whole, rows, columns, tiles), CHANNELS=channels, BLOCK=SMOOTHED
     )
-    smooth_kernel[(-(-rows * columns // SMOOTHED), 2 + channels)](measured, smooth, rows, columns, BLOCK=SMOOTHED)
-    combine_kernel[line](
-        *(warped, told, means, smooth, bounds, finite, out, height, width, rows, columns, top, float(t <= 0.5)),
-        *(*formula.CHANGED, formula.NOTHING * top**2),
-        CHANNELS=channels,
-        INTEGER=peak is not None,
-        BLOCK=BLOCK,
+    combine_kernel[grid](
+        *(*given.tensors, smooth, whole, out, *given.numbers, *formula.STILL, *formula.REST, rows, columns),
+        *(top, float(given.t <= 0.5), *formula.CHANGED, formula.NOTHING * top**2),
+        **given.kind,
+        PRECISION=PRECISION,
     )
     return out
 
