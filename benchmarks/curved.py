@@ -36,7 +36,7 @@ from vs_slomo.model.curved import acceleration, bent
 from vs_slomo.model.dis import dis_flow
 from vs_slomo.model.superslomo import flows_at
 from vs_slomo.model.warp import Flows
-from vs_slomo.training.data import Image, find_clips, read_frames
+from vs_slomo.training.cache import Image, find_clips, read_frames
 
 COLUMNS = ("even", "curved", "line", "any")
 

@@ -20,7 +20,7 @@ from vs_slomo.engine.engine import Engine
 from vs_slomo.engine.settings import Settings
 from vs_slomo.metrics import psnr
 from vs_slomo.model.superslomo import network_input
-from vs_slomo.training.data import find_clips, read_frames
+from vs_slomo.training.cache import find_clips, read_frames
 
 VARIANTS = {
     "bf16": {"precision": "bf16"},

@@ -33,9 +33,20 @@ from vs_slomo.model.dis import dis_flow
 from vs_slomo.model.flow import FLOWS, Seen
 from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.model.warp import Flows
-from vs_slomo.training.data import Image, find_clips, read_frames
+from vs_slomo.training.cache import Image, find_clips, read_frames
 
-METHODS = ("blend", "dis flow", "unet", "dis", "both", "unet curved", "dis curved", "both curved")
+METHODS = (
+    "blend",
+    "dis flow",
+    "unet",
+    "dis",
+    "guided",
+    "both",
+    "unet curved",
+    "dis curved",
+    "guided curved",
+    "both curved",
+)
 MEASURES = ("PSNR", "SSIMULACRA2", "SSIM", "moving")
 MOVING = 2.0
 """Pixels between the frames that are kept."""

@@ -11,8 +11,9 @@ import torch
 
 from vs_slomo.errors import ArgumentError, SourceError
 from vs_slomo.model.warp import backwarp
-from vs_slomo.training import data
-from vs_slomo.training.data import SceneSet, Windows, collate, find_clips, prepare, read_frames, texture_bank
+from vs_slomo.training import cache as caching
+from vs_slomo.training.cache import find_clips, prepare, read_frames
+from vs_slomo.training.samples import SceneSet, Windows, collate, texture_bank
 from vs_slomo.training.scenes import Scene
 
 SIZE = 96
@@ -77,7 +78,7 @@ def test_several_processes_make_the_same_cache(cache, tmp_path):
 
 
 def test_cuts_and_duplicates_are_measured(cache):
-    cut, duplicate = data.joints(np.load(cache / "b_broken.npy"))
+    cut, duplicate = caching.joints(np.load(cache / "b_broken.npy"))
     assert np.flatnonzero(cut).tolist() == [10]
     assert np.flatnonzero(duplicate).tolist() == [3]
 
@@ -95,9 +96,9 @@ def test_no_window_runs_over_a_cut_or_a_duplicate(cache):
 def test_errors_are_those_of_dis(cache):
     clip, k, window = Windows(cache, 64).windows[0]
     frames = np.load(cache / "a_moving.npy")
-    flow = data.all_motion(frames, window.first, window.last, np.zeros(14, dtype=int))
+    flow = caching.all_motion(frames, window.first, window.last, np.zeros(14, dtype=int))
     t = (window.truths[0] - window.first) / (window.last - window.first)
-    l1, mse = data.dis_error(frames[window.first], frames[window.truths[0]], frames[window.last], flow, t)
+    l1, mse = caching.dis_error(frames[window.first], frames[window.truths[0]], frames[window.last], flow, t)
     assert clip == 0
     assert k == 0
     assert (l1, mse) == (window.l1[0], window.mse[0])
@@ -141,7 +142,7 @@ def speeding_up(count):
 
 def test_motion_is_bent_by_the_frames_beside():
     frames, whole = speeding_up(12), np.zeros(12, dtype=int)
-    bend = data.all_motion(frames, 4, 6, whole)[4:, 16:-16, 16:-16].mean((1, 2))
+    bend = caching.all_motion(frames, 4, 6, whole)[4:, 16:-16, 16:-16].mean((1, 2))
     # What is moved to the left by 0.25 k^2 speeds up by 0.5 a frame, so by 2 in the square of two frames.
     np.testing.assert_allclose(bend, [-2, -1.2], atol=0.1)
     for first, last, bad in (
@@ -150,8 +151,8 @@ def test_motion_is_bent_by_the_frames_beside():
         (4, 6, np.array([0, 0, 0] + 9 * [1])),  # a cut between frames 2 and 3
         (4, 6, np.array(8 * [0] + 4 * [1])),  # and between 7 and 8
     ):
-        assert not data.all_motion(frames, first, last, bad)[4:].any()
-    assert data.all_motion(frames, 4, 6, np.array(9 * [0] + 3 * [1]))[4:].any()  # behind the last one asked for
+        assert not caching.all_motion(frames, first, last, bad)[4:].any()
+    assert caching.all_motion(frames, 4, 6, np.array(9 * [0] + 3 * [1]))[4:].any()  # behind the last one asked for
 
 
 def test_a_part_of_the_samples_is_bent_through_every_change(tmp_path):

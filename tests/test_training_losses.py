@@ -13,7 +13,7 @@ from vs_slomo.model.superslomo import Motion, SuperSloMo
 from vs_slomo.model.unet import enlarged
 from vs_slomo.training import losses
 from vs_slomo.training.config import Weights
-from vs_slomo.training.data import Sample
+from vs_slomo.training.samples import Sample
 from vs_slomo.training.scenes import random_scenes
 
 

@@ -11,8 +11,8 @@ import torch
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
+from vs_slomo.training.cache import find_clips, read_frames
 from vs_slomo.training.config import Config, Stage, Weights, as_toml, load_config
-from vs_slomo.training.data import find_clips, read_frames
 from vs_slomo.training.pack import pack, pack_run
 from vs_slomo.training.scenes import Scene
 

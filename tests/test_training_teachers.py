@@ -13,7 +13,8 @@ import torch
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.warp import backwarp
 from vs_slomo.training import teachers
-from vs_slomo.training.data import FAVOUR, Windows, collate, prepare
+from vs_slomo.training.cache import prepare
+from vs_slomo.training.samples import FAVOUR, Windows, collate
 from vs_slomo.training.scenes import Scene
 
 SIZE, COUNT = 128, 12

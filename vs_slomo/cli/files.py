@@ -7,10 +7,12 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vs_slomo.errors import ArgumentError, RenderError, SlomoError
+from vs_slomo.outputs import make_folder
 
 log = logging.getLogger("vs_slomo")
 
@@ -61,10 +63,7 @@ def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[st
             other = found[name.casefold()][0]
             raise ArgumentError("input", given, f"inputs of different names: {other} becomes {folder / name}, too")
         found[name.casefold()] = given, folder / name
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise ArgumentError("output", output, f"a folder that is there or can be made ({error.strerror})") from None
+    make_folder(folder)
     return [*found.values()]
 
 
@@ -83,6 +82,9 @@ def each(pairs: Sequence[tuple[str, Path]], make: Callable[[str, Path], object])
 
             failed.append(given)
             print(f"vs-slomo: {given}: {in_options(error, ['render'])}", file=sys.stderr)
+        except Exception:  # noqa: BLE001  # whatever it is, the others do not depend on it
+            failed.append(given)
+            print(f"vs-slomo: {given}: {traceback.format_exc()}", file=sys.stderr)
     made = len(pairs) - len(failed)
     if failed:
         raise RenderError(f"{made} of {len(pairs)} files are made; failed: {', '.join(failed)}")

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.flow import BOTH, CLASSICAL, FLOWS, NETWORK, FlowName, FlowStage
+from vs_slomo.model.flow import BOTH, CLASSICAL, FLOWS, GUIDED, NETWORK, FlowName, FlowStage
 from vs_slomo.weights import SCALES
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -88,7 +88,7 @@ def check_device(device: str | None) -> str:
     count = torch.cuda.device_count() if parsed.type == "cuda" else 1
     if parsed.type not in here or (parsed.index or 0) >= count:
         raise ArgumentError("device", device, f"None or, on this machine, one of {', '.join(here)}")
-    return str(device)
+    return "cpu" if parsed.type == "cpu" else str(device)  # "cpu:0" is the same one
 
 
 def check_precision(precision: str | None, device: str) -> Precision:
@@ -143,12 +143,13 @@ def check_flow(flow: str | None, native: FlowName, scale: float, device: str) ->
     native: the model's own. scale: the networks' resolution. device: its name.
 
     None is the model's own on the CPU; if that is classical, it is "both" where the networks see the picture at full
-    size. On other devices it is the flow network: the other stages would wait for the CPU.
+    size, and "guided" where they do not. On other devices it is the flow network: the other stages would wait for the
+    CPU.
     """
     if flow is None:
         if device != "cpu":
             return NETWORK
-        return BOTH if scale == 1 and native == CLASSICAL else native
+        return native if native != CLASSICAL else BOTH if scale == 1 else GUIDED
     for name in FLOWS:
         if name == flow:
             return name

@@ -18,7 +18,7 @@ import vapoursynth as vs
 from vs_slomo.clips import cuts
 from vs_slomo.errors import ArgumentError, SourceError
 from vs_slomo.given import file_name, whole_number
-from vs_slomo.training.data import find_clips
+from vs_slomo.training.cache import find_clips
 from vs_slomo.training.pictures import PICTURES, read_picture
 from vs_slomo.video.source import source
 

@@ -18,8 +18,9 @@ from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_inpu
 from vs_slomo.model.unet import enlarged
 from vs_slomo.model.warp import Flows, backwarp, resize_field, round_trip
 
+from .cache import FLOW_SCALE
 from .config import Weights
-from .data import FLOW_SCALE, Sample
+from .samples import Sample
 from .scenes import Scenes
 
 L1_FLOOR = 0.004

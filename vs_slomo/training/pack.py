@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError, RenderError
 
+from .cache import find_clips, read_frames, shrink
 from .config import Config, as_toml
-from .data import find_clips, read_frames, shrink
 from .pictures import PICTURES, read_picture
 from .teachers import carried
 

@@ -41,7 +41,7 @@ from vs_slomo.model.dis import dis_flow
 from vs_slomo.model.superslomo import SuperSloMo, flows_at
 from vs_slomo.model.warp import backwarp, padded, resize_field
 
-from .data import BLOCK, FLOW_SCALE, Window
+from .cache import BLOCK, FLOW_SCALE, Window
 from .pictures import Image
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from vs_slomo.model.flow import CLASSICAL, NETWORK
 from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.model.warp import padded_to, resize_field
 
-from .data import FLOW_SCALE, Window
+from .cache import FLOW_SCALE, Window
 
 STAGES = (NETWORK, CLASSICAL)
 METHODS = ("blend", "dis flow", *STAGES, "curved")

@@ -109,7 +109,7 @@ def render(
     codec, options = check_encoding(output, codec, crf, preset, options)
     check_container(output, options)
     seconds = None if segment is None else check_seconds(segment)
-    hands = chosen(workers, cluster, interpolation.get("device"))
+    hands = chosen(workers, cluster, interpolation.get("device"), segments=seconds is not None)
     call: dict[str, Any] = {"source": source, "span": span, "codec": codec, "progressive": progressive}
     call |= {"deinterlace": deinterlace, "allow_playlist": allow_playlist, **interpolation}
     call |= {"preview": True} if preview else {}
