@@ -103,15 +103,70 @@ print("same")
 """)
 
 
-def test_the_kernels_for_agreement_round_integers():
-    interpreted("""
-motion, a, b, *rest = case(0.5, 0.5, dtype=torch.uint16, fusion="agreement")
-made = by_kernel(motion, a, b, *rest, 1023)
-assert made.dtype == torch.uint16
-expected = plain(motion, a.float(), b.float(), *rest, 1023)
-assert (made.float() - expected).abs().max() < 0.51
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float16"])
+def test_the_kernels_for_agreement_take_every_type(kind):
+    """8, 10 and 16 bits, and half floats, whose result is single: rounded by half a step, and the rest by less."""
+    interpreted(f"""
+kind = torch.{kind}
+for peak in {{torch.uint8: [255], torch.uint16: [1023, 65535], torch.float16: [None]}}[kind]:
+    motion, a, b, ratio_x, ratio_y, origin = case(0.5, 0.5, fusion="agreement")
+    a, b = (x.mul(peak or 1).to(kind) for x in (a, b))
+    for where in (0, 0), (3, 2):
+        rest = ratio_x, ratio_y, where
+        made = by_kernel(motion, a[..., :27, :40], b[..., :27, :40], *rest, peak)
+        expected = plain(motion, a[..., :27, :40].float(), b[..., :27, :40].float(), *rest, peak or 1)
+        assert made.dtype == (kind if peak else torch.float32)
+        assert (made.float() - expected.clamp(0, peak or 1)).abs().max() <= (0.5 if peak else 0) + 1e-4 * (peak or 1)
 print("same")
 """)
+
+
+def test_the_kernels_for_agreement_at_all_ratios_and_sizes():
+    """Motion finer and coarser than the planes, one tile and several, whole and cut cells."""
+    interpreted(f"""
+for ratio in {RATIOS}:
+    for height, width in (1, 1), (5, 61), (57, 8):
+        motion, a, b, *rest = case(*ratio, 0.25, fusion="agreement")
+        a, b = a[..., :height, :width], b[..., :height, :width]
+        assert (by_kernel(motion, a, b, *rest) - plain(motion, a, b, *rest)).abs().max() < 1e-4, (ratio, height)
+print("same")
+""")
+
+
+def test_what_is_not_finite_anywhere_reaches_no_neighbour():
+    """In either plane: NaN, infinity, a square that overflows; a large value whose square does not is nothing of it."""
+    interpreted("""
+from dataclasses import replace
+from vs_slomo.model.fusion import PLAIN
+for value, spoilt in (float("nan"), True), (float("-inf"), True), (1e20, True), (1e15, False):
+    motion, a, b, *rest = case(1, 1, fusion="agreement")
+    b[0, 1, -1, -1] = value
+    made = by_kernel(motion, a, b, *rest)
+    expected = plain(replace(motion, fusion=PLAIN) if spoilt else motion, a, b, *rest)
+    assert (made.isfinite() == expected.isfinite()).all(), value
+    near = torch.isclose(made, expected, rtol=1e-4, atol=1e-4) | ~expected.isfinite()
+    assert near.all() if spoilt else near.float().mean() > 0.5, value
+print("same")
+""")
+
+
+def test_products_with_ones_keep_22_bits():
+    """What "tf32x3" gives on a card: a factor in two parts of 11 bits. The other factor is 0 or 1."""
+    torch.manual_seed(0)
+    values = 255 * torch.rand(64, 64)
+    band = (torch.arange(64)[:, None] - torch.arange(64)).abs().le(3).float()
+
+    def rounded(x):
+        return (x.view(torch.int32) + 0x1000 & ~0x1FFF).view(torch.float32)
+
+    def product(a, b):
+        return sum(x.double() @ y.double() for x in parts(a) for y in parts(b)).float()
+
+    def parts(x):
+        return rounded(x), rounded(x - rounded(x))
+
+    exact = (band.double() @ values.double() @ band.double() / 49).float()
+    assert (product(band, product(values, band)) / 49 - exact).abs().max() < 255 * 1e-6
 
 
 def test_the_kernels_for_agreement_do_not_spread_nan():

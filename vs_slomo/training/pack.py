@@ -51,6 +51,8 @@ def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | No
     if config.photos and any(stage.scenes for stage in config.stage):
         here["photos"] = "photos"
         left -= pack_photos(Path(config.photos), target / "photos")
+    else:
+        here["photos"] = ""
     if config.validation:
         here["validation"] = "validation"
         left -= pack(Path(config.validation), target / "validation", megabytes=left / 4e6, max_side=1280)
@@ -58,9 +60,7 @@ def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | No
     (target / "config.toml").write_text(as_toml(replace(config, **here)))
 
 
-def pack(
-    folder: Path, target: Path, *, megabytes: float, max_side: int = 960, frames: int | None = None
-) -> int:
+def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960, frames: int | None = None) -> int:
     """Encode every clip below `folder` into `target`, and return the bytes of all.
 
     The best quality that keeps the whole below `megabytes`, with frames of at most `max_side`, is taken.

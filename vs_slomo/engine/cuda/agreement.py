@@ -1,6 +1,6 @@
 """Fusion by agreement as Triton kernels; `model.agreement` has the same formula in PyTorch. Needs Triton.
 
-    measure   for each 8x8 cell what both details share, their power, and the difference; for each tile the planes' range
+    measure   for each 8x8 cell what both details share, their power, and the difference; for each tile the range
     smooth    the means over 3x3 and 7x7 cells, on a 64th of the pixels; the range of all tiles
     combine   the frame: the weighted sum, without the detail that is not shared, with one frame's grain at rest
 
@@ -131,10 +131,8 @@ def measure_kernel(
     shared, power, squares = tl.zeros_like(weight), tl.zeros_like(weight), tl.zeros_like(weight)
     for channel in tl.static_range(CHANNELS):
         first, second = plane0 + channel * height * width, plane1 + channel * height * width
-        here, there = (
-            tl.load(first + row * width + column).to(tl.float32),
-            tl.load(second + row * width + column).to(tl.float32),
-        )
+        here = tl.load(first + row * width + column).to(tl.float32)
+        there = tl.load(second + row * width + column).to(tl.float32)
         tl.store(ranges + channel * tiles + tile, tl.min(tl.minimum(here, there)))
         tl.store(ranges + (CHANNELS + channel) * tiles + tile, tl.max(tl.maximum(here, there)))
         if not INTEGER:

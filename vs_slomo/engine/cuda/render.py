@@ -1,4 +1,4 @@
-"""Each fusion's Triton kernels: the motion brought to the planes' size, both warped, fused and rounded. Needs Triton."""
+"""Each fusion's Triton kernels: the motion brought to the planes' size, both warped, fused, rounded. Needs Triton."""
 
 from __future__ import annotations
 
