@@ -54,7 +54,7 @@ class Motion:
     def render(self, plane0: Tensor, plane1: Tensor, x: int = 0, y: int = 0, peak: float = 1.0) -> Tensor:
         """Return planes (B, C, h, w) at t: both frames' warped and fused, at the motion's own resolution.
 
-        x, y: where in the motion the planes begin, in pixels; padding and bars lie around. peak: the planes' range.
+        x, y: the planes' top left corner in the motion, in pixels; padding and bars lie outside. peak: their range.
         """
         h, w = plane0.shape[-2:]
         ft0, ft1, logit = (field[..., y : y + h, x : x + w] for field in (self.ft0, self.ft1, self.logit))

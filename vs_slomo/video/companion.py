@@ -34,7 +34,7 @@ class Part:
 
     zero: what becomes the beginning. end: None is the end of the file. stretch: how many times as long it takes.
     whole: whether what lies before `zero` is kept as well.
-    begins: when tracks are first heard, where the new file cannot tell that a player skips what lies before.
+    begins: when tracks start, for a container that cannot mark a beginning that players skip.
     """
 
     zero: Fraction

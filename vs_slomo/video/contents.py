@@ -163,7 +163,7 @@ def _stream(stream: Any) -> Stream:
 
 
 def _codec(context: Any) -> str:
-    """Return ffmpeg's name of a codec, whichever decoder stands for it."""
+    """Return ffmpeg's name of a codec, not of one of its decoders."""
     try:
         return str(context.codec.canonical_name)
     except (AttributeError, ValueError):

@@ -97,7 +97,7 @@ def is_sequence(output: Path) -> bool:
 
 
 def check_container(output: Path, options: Sequence[str]) -> None:
-    """Raise ArgumentError where ffmpeg knows no container by the output's ending, nor is told one by an option."""
+    """Raise ArgumentError where neither the output's ending nor an option names a container that ffmpeg knows."""
     check_kind(output, options)
     if container_of(output).pattern and not is_sequence(output):
         allowed = f"a name with a place for numbers, such as {output.stem}%05d{output.suffix}"

@@ -71,7 +71,7 @@ def match(file: Container, count: int, stamps: Stamps | None, name: str) -> Matc
 
 
 def _spread(times: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return `count` times over the same length: some of the file's where they are too many, else evenly."""
+    """Return `count` times over the same length: some of the file's, or evenly spaced ones where it has too few."""
     if count <= len(times):
         return times[np.round(np.linspace(0, len(times) - 1, count)).astype(np.int64)]
     return np.round(np.linspace(int(times[0]), int(times[-1]), count)).astype(np.int64)

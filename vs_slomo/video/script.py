@@ -144,7 +144,7 @@ def graph(
 
 
 def requests(before: vs.VideoNode, after: vs.VideoNode, given: Mapping[str, Any]) -> int:
-    """Return for how many frames of an interpolated clip the host is to be asked at once."""
+    """Return how many frames of an interpolated clip to request at once."""
     options = check_options(
         (before.width, before.height), **{name: value for name, value in given.items() if name in MOVING}
     )
