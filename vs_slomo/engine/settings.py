@@ -16,7 +16,7 @@ Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 FULL_PIXELS = {"cpu": 640 * 480, "cuda": 1920 * 1088, "xpu": 1920 * 1088, "mps": 1920 * 1088}
-"""Pictures of at most so many pixels are seen by the networks at full size, by the kind of device. The networks' time
+"""The networks see pictures of at most so many pixels at full size, by the kind of device. The networks' time
 grows with the pixels they see: on two CPU cores 640x360 at 1 costs them as much as 1280x720 at 1/2."""
 AUTO_PIXELS = 1 << 20
 """The most pixels that the networks see with `scale="auto"`."""

@@ -58,7 +58,7 @@ BELIEF = 0.03
 NOTICED = 0.02
 """Difference of the two ends' errors, of 1, that half decides which of them is visible."""
 WINDOW = 5
-"""Errors are compared by their means over so many pixels squared."""
+"""Errors are averaged over so many pixels a side before they are compared."""
 
 
 class Rife:

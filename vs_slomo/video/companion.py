@@ -141,7 +141,7 @@ def _offset(file: Container, part: int) -> Fraction:
 
 
 def _past(done: set[int], packet: Any, file: Container, part: Part, which: int) -> set[int]:
-    """Note that the film has come well past the end of the part: what is interleaved with it has, too."""
+    """Note that the film is well past the end of the part, and so is what is interleaved with it."""
     if part.end is not None and packet.stream_index == file.video and packet.dts is not None:
         moment = packet.dts * seconds_per_tick(packet.time_base) + _offset(file, which)
         if moment > part.end + MARGIN:

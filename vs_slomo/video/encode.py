@@ -333,7 +333,7 @@ def _mend(plan: Plan, folder: Path, attempt: Callable[[], object], error: Render
 
 
 def goes(plan: Plan, item: Track | Stream, folder: Path, attempt: Callable[[], object]) -> bool:
-    """Return whether a track that stands alone in the plan goes into the container, encoded if need be."""
+    """Return whether the container takes a track, alone in its plan, encoded if need be."""
     codecs, stream = [""], item if isinstance(item, Stream) else item.stream
     if isinstance(item, Track):
         again = plan.target.sound if stream.kind == "audio" else plan.target.text

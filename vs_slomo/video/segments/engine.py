@@ -38,7 +38,7 @@ QUIET = {
 def ray(*, local: bool = False) -> Any:
     """Return Ray. Raises ArgumentError where it is not installed.
 
-    local: it is to be started on this machine. It listens on all addresses: who lacks its token is not let in.
+    local: it is to be started on this machine. It listens on all addresses, and lets in only those who have its token.
     """
     if "ray" not in sys.modules:  # it reads the environment when it is loaded
         own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if local else {}
