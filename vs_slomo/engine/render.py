@@ -153,5 +153,6 @@ def by_kernel(
     kernel = KERNELS.get(type(motion.fusion))
     if kernel is None:
         return None
-    tensors = (x.contiguous() for x in (motion.ft0, motion.ft1, motion.logit, plane0, plane1))
-    return kernel(Given(*tensors, _growth(motion, ratio_x, ratio_y), origin, _number(motion), peak))
+    fields = motion.ft0.contiguous(), motion.ft1.contiguous(), motion.logit.contiguous()
+    planes, grow = (plane0.contiguous(), plane1.contiguous()), _growth(motion, ratio_x, ratio_y)
+    return kernel(Given(*fields, *planes, grow, origin, _number(motion), peak))
