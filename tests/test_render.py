@@ -271,6 +271,13 @@ def test_a_chapter_without_a_length_is_kept():
     assert [(c.start, c.end, c.tags) for c in kept] == [(0, 0, ("title=1",)), (2, 2, ("title=2",))]
 
 
+def test_a_clip_is_encoded_without_pyav(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    assert encode(clip_of(), tmp_path / "x.mkv", **FAST).stat().st_size
+    with pytest.raises(SourceError, match="PyAV is not installed"):  # it alone sees which rate MXF holds
+        encode(clip_of(), tmp_path / "x.mxf", codec="mpeg2video")
+
+
 @pytest.mark.parametrize("ending", [".xyz", ".nonsense"])
 def test_an_ending_that_no_container_has(tmp_path, ending):
     output, known = tmp_path / f"x{ending}", r"\.mp4, \.mkv, .* or another that ffmpeg knows"

@@ -77,6 +77,10 @@ def test_a_run_in_a_folder(tmp_path):
         stage=(Stage("one", steps=3, scenes=1), Stage("two", minutes=2.5, weights=Weights(flow=1e-3))),
     )
     target = tmp_path / "pack"
+    for most in (0, -1):
+        with pytest.raises(ArgumentError, match=f"frames: got {most}, allowed: None or a number from 1"):
+            pack_run(config, target, megabytes=20, frames=most)
+    assert not target.exists()
     pack_run(config, target, megabytes=20)
     (clip,) = find_clips(target / "train")
     assert clip == target / "train" / "deep" / "clip.mkv"

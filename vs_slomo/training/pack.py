@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError, RenderError
+from vs_slomo.given import whole_number
 
 from .cache import find_clips, read_frames, shrink
 from .config import Config, as_toml
@@ -34,6 +36,8 @@ def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | No
     frames: the most of each clip, from its beginning; None is all. There, ``vs-slomo train config.toml`` does what it
     would do here. The bundled model is not packed: it comes with the package.
     """
+    if frames is not None:
+        frames = whole_number("frames", frames, 1, sys.maxsize, "None or a number from 1")
     if target.exists():
         raise ArgumentError("pack", str(target), "a folder that is not there yet")
     target.mkdir(parents=True)

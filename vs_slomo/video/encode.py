@@ -51,7 +51,7 @@ from .pixels import (
     raw_input,
     taken_pixels,
 )
-from .report import check_codec, check_rate, check_whole, report
+from .report import check_rehearsal, check_whole, report
 from .segments.job import Job, Segments, pieces
 from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
 from .wanted import Tracks
@@ -269,9 +269,7 @@ def _run(
     blank = picture.clip.std.BlankClip(length=1)
     end = [*picture.behind, *picture.container, *options, str(part.absolute())]
     feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)
-    check_codec(part, picture.encoder, output)
-    if container_of(output).even:
-        check_rate(part, picture.clip.fps, output)
+    check_rehearsal(part, picture.encoder, picture.clip.fps, output)
 
     def last(lead: Fraction, more: Sequence[str]) -> bool:
         if job is None:

@@ -55,19 +55,23 @@ RAW = ("rawvideo", "wrapped_avframe")
 """Encoders whose frames are raw."""
 
 
-def check_codec(part: Path, encoder: str, output: Path) -> None:
-    """Raise RenderError where a rehearsal shows that a container takes a codec that it cannot name for raw frames."""
-    if encoder in RAW or not container_of(output).countable or not part.is_file() or not part.stat().st_size:
+def check_rehearsal(part: Path, encoder: str, fps: Fraction, output: Path) -> None:
+    """Raise RenderError where a rehearsal shows that the container does not hold the codec or the rate.
+
+    Some take a codec that they cannot name for raw frames. MXF turns a rate into the nearest it knows.
+    """
+    container = container_of(output)
+    if not container.countable or not part.is_file() or not part.stat().st_size:
         return
-    found = read_contents(Input(part.absolute(), str(part.absolute())))
-    if any(s.index == found.video and s.codec == "rawvideo" for s in found.streams):
+    try:
+        found = read_contents(Input(part.absolute(), str(part.absolute())))
+    except SourceError:  # PyAV is not there to look
+        if container.even:
+            raise
+        return
+    if encoder not in RAW and any(s.index == found.video and s.codec == "rawvideo" for s in found.streams):
         raise RenderError(f"{output.name}: this kind of file does not take {encoder}: it cannot be read again")
-
-
-def check_rate(part: Path, fps: Fraction, output: Path) -> None:
-    """Raise RenderError where a rehearsal shows that a container has turned a rate into the nearest it knows (MXF)."""
-    found = read_contents(Input(part.absolute(), str(part.absolute())))
-    if found.announced and abs(found.announced / fps - 1) > SAME_RATE:
+    if container.even and found.announced and abs(found.announced / fps - 1) > SAME_RATE:
         raise RenderError(f"{output.name}: {unusual(fps)}")
 
 
