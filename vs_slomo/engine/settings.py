@@ -149,7 +149,9 @@ def check_flow(flow: str | None, native: FlowName, scale: float, device: str) ->
     if flow is None:
         if device != "cpu":
             return NETWORK
-        return native if native != CLASSICAL else BOTH if scale == 1 else GUIDED
+        if native != CLASSICAL:
+            return native
+        return BOTH if scale == 1 else GUIDED
     for name in FLOWS:
         if name == flow:
             return name

@@ -89,6 +89,14 @@ class Full(FlowStage):
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
         """Return F01 and F10, (1, 2, H, W) float32 on the CPU, in the picture's pixels, without padding."""
 
+    @staticmethod
+    def enlarged(field: Tensor, ratio: float, gray: np.ndarray) -> Tensor:
+        """Return a field (B, C, h, w), so many times as large, on the CPU: of the size of the picture, (H, W)."""
+        from .warp import resize_field
+
+        height, width = gray.shape
+        return resize_field(field.float().cpu(), ratio, ratio)[..., :height, :width]
+
     def find(self, seen: Seen, model: SuperSloMo) -> Found:
         """Find the flow at full size, and shrink it for the interpolation network."""
         from .warp import padded_to, resize_field
@@ -147,13 +155,8 @@ class Guided(Classical):
         padding = [round(n * grow) for n in i0.shape[-2:]]
         small01, small10 = (resize_field(padded_to(f, *padding), 1 / grow, 1 / grow) / grow for f in fine)
         shares = nearer(i0.cpu(), i1.cpu(), (f01, f10), (small01, small10), in_doubt=True)
-        height, width = gray0.shape
-
-        def enlarged(field: Tensor) -> Tensor:
-            return resize_field(field, grow, grow)[..., :height, :width]
-
-        share01, share10 = map(enlarged, shares)
-        return between((grow * enlarged(f01), grow * enlarged(f10)), fine, (share01, share10))
+        large01, large10, share01, share10 = (self.enlarged(x, grow, gray0) for x in (f01, f10, *shares))
+        return between((grow * large01, grow * large10), fine, (share01, share10))
 
 
 class Both(Full):
@@ -164,18 +167,13 @@ class Both(Full):
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
         """Refine the network's flow, take DIS's where that fits better nearby, and refine again."""
         from .dis import between, dis_flow, nearer, refined
-        from .warp import resize_field
 
-        height, width = gray0.shape
         grow = 1 / seen.scale
-
-        def enlarged(field: Tensor) -> Tensor:
-            return resize_field(field.float().cpu(), grow, grow)[..., :height, :width]
-
-        f01, f10 = (enlarged(f) * grow for f in model.flow(seen.i0, seen.i1))
+        f01, f10 = (self.enlarged(f, grow, gray0) * grow for f in model.flow(seen.i0, seen.i1))
         near = refined(gray0, gray1, f01), refined(gray1, gray0, f10)
         classical = dis_flow(gray0, gray1), dis_flow(gray1, gray0)
-        f01, f10 = between(near, classical, nearer(enlarged(seen.i0), enlarged(seen.i1), near, classical))
+        frame0, frame1 = (self.enlarged(x, grow, gray0) for x in (seen.i0, seen.i1))
+        f01, f10 = between(near, classical, nearer(frame0, frame1, near, classical))
         return refined(gray0, gray1, f01), refined(gray1, gray0, f10)
 
 

@@ -7,7 +7,6 @@ each batch by its numbers.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -31,8 +30,6 @@ from .scenes import Scenes
 from .state import State, begin, progress, update_average
 from .teachers import label
 from .validate import cases
-
-log = logging.getLogger("vs_slomo")
 
 REPORT = 30.0
 """Seconds between two lines about the progress."""

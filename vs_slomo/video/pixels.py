@@ -89,8 +89,6 @@ def taken_pixels(codec: str) -> dict[str, Pixels]:
     if not listed:  # anything goes: y4m has no RGB
         taken = {name: pixels for name, pixels in taken.items() if pixels.format.color_family != vs.RGB}
     taken = {name: pixels for name, pixels in taken.items() if re.fullmatch(row.formats, name)}
-    if "palette" not in row.filters:  # ffmpeg makes none by itself
-        taken.pop("pal8", None)
     if "Supported sample" in text or not taken:
         raise ArgumentError("codec", codec, "an encoder that takes planar YUV from memory")
     return taken
@@ -240,7 +238,7 @@ def picture_filters(name: str, props: Mapping[str, Any]) -> list[str]:
 def device_arguments(name: str, options: Sequence[str]) -> list[str]:
     """Return the arguments that open the device to which frames go, unless the user's options name one."""
     kind = encoder_row(name).upload
-    if not kind or any(option.endswith(("hw_device", "_device")) for option in options):
+    if not kind or any(option.endswith("_device") for option in options):
         return []
     return ["-init_hw_device", f"{kind}=frames", "-filter_hw_device", "frames"]
 

@@ -30,40 +30,46 @@ ADDRESS = re.compile(r"[A-Za-z][\w+.,-]*:")
 
 def check_playlist(path: Path, depth: int = 0) -> None:
     """Raise SourceError where a file is a playlist that leads out of its folder; other files are not read."""
-    with path.open("rb") as file:
-        head = file.read(64)
-        if not HEAD.match(head):
-            return
-        text = (head + file.read(LARGEST)).decode("utf-8", "surrogateescape")
-    if depth > DEEPEST:
+    text = _text(path)
+    if text and depth > DEEPEST:
         raise SourceError(f"{path}: is a playlist in more than {DEEPEST} playlists")
     home = path.parent.resolve()
-    for name in named(text):
-        for said in {name, unquote(name)}:
-            place = (path.parent / said.partition("?")[0]).resolve()
-            if ADDRESS.match(said) or said.startswith(("//", "\\")) or "\0" in said or not place.is_relative_to(home):
-                raise SourceError(
-                    f"{path.name}: is a playlist that leads out of its folder, to {name}; allow_playlist=True "
-                    "(--allow-playlist) reads it all the same"
-                )
-            if os.path.isfile(place):  # noqa: PTH113  # of any name
-                check_playlist(place, depth + 1)
+    for name, said in _said(text):
+        place = (path.parent / said.partition("?")[0]).resolve()
+        if ADDRESS.match(said) or said.startswith(("//", "\\")) or "\0" in said or not place.is_relative_to(home):
+            raise SourceError(
+                f"{path.name}: is a playlist that leads out of its folder, to {name}; allow_playlist=True "
+                "(--allow-playlist) reads it all the same"
+            )
+        if os.path.isfile(place):  # noqa: PTH113  # of any name
+            check_playlist(place, depth + 1)
 
 
 def parts(path: Path, depth: int = 0) -> Iterator[Path]:
     """Yield the files that a playlist names, and those that the playlists among them name; none for other files."""
     try:
-        with path.open("rb") as file:
-            head = file.read(64)
-            text = (head + file.read(LARGEST)).decode("utf-8", "surrogateescape") if HEAD.match(head) else ""
+        text = _text(path)
     except OSError:
         return
-    for name in named(text) if depth <= DEEPEST else ():
+    for _, said in _said(text) if depth <= DEEPEST else ():
+        place = path.parent / said.partition("?")[0]
+        if "\0" not in said and os.path.isfile(place):  # noqa: PTH113  # of any name
+            yield place
+            yield from parts(place, depth + 1)
+
+
+def _text(path: Path) -> str:
+    """Return a playlist's text; "" for other files, of which only the beginning is read."""
+    with path.open("rb") as file:
+        head = file.read(64)
+        return (head + file.read(LARGEST)).decode("utf-8", "surrogateescape") if HEAD.match(head) else ""
+
+
+def _said(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each name in a playlist, with each way in which it may be meant."""
+    for name in named(text):
         for said in {name, unquote(name)}:
-            place = path.parent / said.partition("?")[0]
-            if "\0" not in said and os.path.isfile(place):  # noqa: PTH113  # of any name
-                yield place
-                yield from parts(place, depth + 1)
+            yield name, said
 
 
 def named(text: str) -> Iterator[str]:

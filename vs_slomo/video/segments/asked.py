@@ -11,7 +11,8 @@ from typing import Any
 
 import vapoursynth as vs
 
-from vs_slomo.engine.settings import check_device, check_precision
+from vs_slomo.engine.settings import check_precision
+from vs_slomo.filters.options import check_devices
 from vs_slomo.video.ffmpeg import ffmpeg, run
 from vs_slomo.video.script import Graph
 from vs_slomo.weights import find
@@ -43,9 +44,8 @@ def versions(call: Mapping[str, Any]) -> dict[str, str]:
 
     call: what the graph is made of. Where its model is a name, not a file, it is compared too.
     """
-    model, device = call.get("model"), call.get("device")
-    device = check_device(device) if device is None or isinstance(device, str) else str(next(iter(device)))
-    precision = check_precision(call.get("precision"), device)
+    model = call.get("model")
+    precision = check_precision(call.get("precision"), check_devices(call.get("device"))[0])
     packages = {name: _version(name) for name in ("vs-slomo", "torch", "numpy", "opencv-python-headless", "av")}
     plugins = {plugin.namespace: str(getattr(plugin, "version", "")) for plugin in vs.core.plugins()}
     filters = {name: plugins[name] for name in ("ffms2", "bs", "lsmas", "bwdif") if name in plugins}
