@@ -37,7 +37,7 @@ from vs_slomo.video.segments import job as jobs
 from vs_slomo.video.segments.cut import Segment, cut, joining
 from vs_slomo.video.segments.folder import is_whole
 from vs_slomo.video.segments.job import Segments
-from vs_slomo.video.segments.making import make
+from vs_slomo.video.segments.making import cores, make, threads_of
 
 RATE = 50
 WORKERS = (10, 100, 1000)
@@ -57,6 +57,7 @@ def measure(video: Path, segments: int) -> dict[str, float]:
         start = time.perf_counter() - began
         join = joining(output, picture.encoder, [], alpha=False)
         assert not isinstance(join, str)  # noqa: S101
+        how: dict[str, Any] = {"join": join, "options": [], "threads": threads_of(picture.encoder, cores())}
         found = cut(picture.clip.num_frames, picture.clip.fps, Fraction(1))[1 : segments + 1]
         blank = replace(picture, clip=picture.clip.std.BlankClip(keep=True))
         costs: dict[str, list[float]] = {"first": [], "encoder": [], "look": [], "size": []}
@@ -64,10 +65,10 @@ def measure(video: Path, segments: int) -> dict[str, float]:
             began = time.perf_counter()
             next(in_order(picture.clip[segment.first : segment.first + 1], Stops())).close()
             one = time.perf_counter() - began
-            part = make(picture, segment, Path(name) / "r.mp4", join=join, options=[], stopped=Stops())
+            part = make(picture, segment, Path(name) / "r.mp4", **how, stopped=Stops())
             costs["size"].append(part.size / 2**20 / (segment.frames / float(picture.clip.fps)))
             began = time.perf_counter()
-            part = make(blank, segment, Path(name) / "p.mp4", join=join, options=[], stopped=Stops())
+            part = make(blank, segment, Path(name) / "p.mp4", **how, stopped=Stops())
             whole = time.perf_counter() - began
             began = time.perf_counter()
             is_whole(Path(name), part)
@@ -87,7 +88,7 @@ class Ready:
     def make(self, job: jobs.Job, missing: list[Segment], tally: jobs.Tally, stopped: Stops) -> None:
         """Copy the first part, and note it under every number."""
         first = job.folder.new_part(0, job.join_.part)
-        part = make(job.picture, missing[0], first, join=job.join_, options=[], stopped=stopped)
+        part = make(job.picture, missing[0], first, join=job.join_, options=[], threads=job.threads, stopped=stopped)
         data = first.read_bytes()
         began = time.perf_counter()
         for segment in missing:

@@ -309,6 +309,8 @@ def main() -> None:
     if arguments.day:
         given = ["--device", arguments.device, *(["--rife", arguments.rife] if arguments.rife else [])]
         os.environ["PYTHONUNBUFFERED"] = "1"
+        if arguments.device == "cpu":  # on a busy machine threads wait for each other longer than they work
+            os.environ["OMP_NUM_THREADS"] = "1"
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         run_day(arguments.day, given, arguments.seconds)
         return

@@ -35,7 +35,18 @@ from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_inpu
 from vs_slomo.model.warp import Flows
 from vs_slomo.training.cache import Image, find_clips, read_frames
 
-METHODS = ("blend", "dis flow", "unet", "dis", "both", "unet curved", "dis curved", "both curved")
+METHODS = (
+    "blend",
+    "dis flow",
+    "unet",
+    "dis",
+    "guided",
+    "both",
+    "unet curved",
+    "dis curved",
+    "guided curved",
+    "both curved",
+)
 MEASURES = ("PSNR", "SSIMULACRA2", "SSIM", "moving")
 MOVING = 2.0
 """Pixels between the frames that are kept."""

@@ -1,12 +1,15 @@
 """What segments, workers and resuming must show: the same frames, whoever makes them, whatever dies, at what cost.
 
-    python benchmarks/segments.py same [--seconds 180]     one piece, segments, two workers, two nodes of which one is
-                                                           killed; at 25 and 60000/1001; FFV1 in MKV and x264 in MP4
+    python benchmarks/segments.py same [--seconds 180]     one piece, segments, two workers, two nodes of which a worker
+                                                           is killed; at 25 and 60000/1001; FFV1 in MKV, x264 in MP4
     python benchmarks/segments.py killed [--times 20]      the driver killed at random moments, and gone on with
-    python benchmarks/segments.py cost [--rounds 3]        time and size of segments and workers
+    python benchmarks/segments.py cost [--rounds 3]        time and size of segments and of two workers, in turn
     python benchmarks/segments.py waiting                  eight stand-in workers that wait, against one
 
-`same` and `killed` start Ray: run them where nobody else reaches this machine, such as `unshare --net`.
+`same`, and `killed --workers 2`, start Ray: run them where nobody else reaches this machine, such as
+`unshare --map-root-user --net sh -c 'ip link set lo up; python benchmarks/segments.py same'`.
+With `--results FILE` what `same` and `cost` have measured is kept, and not measured again. Processor seconds are those
+of all processes that a command starts.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import json
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,9 +38,10 @@ import vapoursynth as vs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import cluster
+
 from vs_slomo.video.encode import encode
 from vs_slomo.video.ffmpeg import ffmpeg
-from vs_slomo.video.render import render
 from vs_slomo.video.segments.cluster import Needs, Workers, _Loop
 from vs_slomo.video.segments.cut import Segment
 from vs_slomo.video.segments.engine import connected, ray
@@ -47,89 +52,150 @@ RATES = (Fraction(25), Fraction(60000, 1001))
 WAIT = 1.0
 """Seconds of a segment of the stand-in workers."""
 RATE_OF: dict[int, float] = {}
-CODECS: dict[str, dict[str, Any]] = {
-    ".mkv": {"codec": "ffv1"},
-    ".mp4": {"codec": "x264", "preset": "ultrafast", "options": ["-qp", "0"]},
+LOSSLESS = {
+    ".mkv": ["--codec", "ffv1"],
+    ".mp4": ["--codec", "x264", "--preset", "ultrafast", "--ffmpeg-options", "-qp 0"],
 }
+WAYS = {"one piece": ["--no-segments"], "segments": [], "two workers": ["--workers", "2"]}
+KILLED = "cluster, one killed"
+SOUND_FRAME = 1024 / 44100
 
 
-SIZE = ["320x180"]
-SEGMENT = [10.0]
-
-
-def film(folder: Path, rate: Fraction, seconds: float) -> Path:
-    """Make a moving film with sound; return it."""
-    path = folder / f"film{float(rate):.0f}.mkv"
-    pictures = f"testsrc2=size={SIZE[0]}:rate={rate}:duration={seconds},format=yuv420p"
-    sound = ("-f", "lavfi", "-i", f"sine=duration={seconds}", "-c:a", "aac")
-    command = [
-        ffmpeg(),
-        "-v",
-        "error",
-        "-y",
-        "-f",
-        "lavfi",
-        "-i",
-        pictures,
-        *sound,
-        "-c:v",
-        "libx264",
-        "-crf",
-        "20",
-        path,
-    ]
-    subprocess.run(list(map(str, command)), check=True)
+def film(folder: Path, size: str, rate: Fraction, seconds: float) -> Path:
+    """Make a moving film with sound, if it is not there yet; return it."""
+    path = folder / f"film-{size}-{float(rate):.0f}-{seconds:g}.mkv"
+    pictures = f"testsrc2=size={size}:rate={rate}:duration={seconds},format=yuv420p"
+    given = ["-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", f"sine=duration={seconds}", "-c:a", "aac"]
+    if not path.exists():
+        run([ffmpeg(), "-v", "error", "-y", *given, "-c:v", "libx264", "-preset", "ultrafast", "-crf", "20", str(path)])
     return path
 
 
+def run(command: Sequence[str], **more: Any) -> str:
+    """Run a command, and return what it has said."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, **more)
+    if done.returncode:
+        raise SystemExit(f"{command}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def rendered(given: Path, output: Path, options: Sequence[str], threads: int) -> tuple[dict[str, float], str]:
+    """Render by the command; return its wall and processor seconds, and what it has said. threads: 0 is the usual."""
+    command = [sys.executable, "-m", "vs_slomo", "render", str(given), "-o", str(output), "--overwrite", *options]
+    counted = Path(f"/sys/fs/cgroup/cpuacct/segments-{os.getpid()}")
+    with suppress(OSError):
+        counted.mkdir(exist_ok=True)
+    if counted.is_dir():  # what Ray starts does not count as this process's child
+        command = ["sh", "-c", f'echo $$ > {counted}/cgroup.procs; exec "$@"', "sh", *command]
+    few = {"OMP_NUM_THREADS": str(threads), "OPENCV_FOR_THREADS_NUM": str(threads)} if threads else {}
+
+    def used() -> float:
+        if counted.is_dir():
+            return int((counted / "cpuacct.usage").read_text()) / 1e9
+        times = os.times()
+        return times.children_user + times.children_system
+
+    began, before = time.perf_counter(), used()
+    said = run(command, env={**os.environ, **few})
+    took = {"wall": round(time.perf_counter() - began, 1), "processor": round(used() - before, 1)}
+    with suppress(OSError):
+        counted.rmdir()
+    return took, said
+
+
 def told(path: Path) -> dict[str, Any]:
-    """Return what is compared: count, times and duration, the sound's length, and a hash of all decoded frames."""
+    """Return what is compared: the pictures' count, times and content, and the sound's length and content."""
     with av.open(str(path)) as file:
-        times = [p.pts for p in file.demux(video=0) if p.size]
-        found: dict[str, Any] = {"frames": len(times), "duration": file.duration}
-    found["times"] = hashlib.sha256(repr(sorted(times)).encode()).hexdigest()[:12]
-    for stream in "va":
-        command = [ffmpeg(), "-v", "error", "-i", str(path), "-map", f"0:{stream}", "-f", "framemd5", "-"]
-        said = subprocess.run(command, capture_output=True, check=True).stdout
-        found[stream] = hashlib.sha256(said).hexdigest()[:12]
+        video, sound = file.streams.video[0], file.streams.audio[0]
+        packets = [packet for packet in file.demux(video, sound) if packet.size]
+        times = sorted(p.pts * p.time_base for p in packets if p.stream is video)
+        heard = [(p.pts * p.time_base, (p.duration or 0) * p.time_base) for p in packets if p.stream is sound]
+        found: dict[str, Any] = {"frames": len(times), "last": float(times[-1]), "duration": file.duration}
+    found["times"] = short(repr(times))
+    found["sound"] = float(sum(heard[-1]) - heard[0][0])
+    for kind, stream in (("pictures", "v"), ("samples", "a")):
+        hashes = ["-map", f"0:{stream}", "-fps_mode", "passthrough", "-f", "framemd5", "-"]
+        lines = run([ffmpeg(), "-v", "error", "-i", str(path), *hashes]).splitlines()
+        found[kind] = short("".join(line.rpartition(",")[2] for line in lines if not line.startswith("#")))
     return found
 
 
-def same(seconds: float) -> bool:
-    """Render by one piece, segments, workers and a cluster, and compare; print each."""
-    import cluster
+def short(content: str) -> str:
+    """Return a hash."""
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
+
+class Results:
+    """What was measured, a line of JSON each; it is kept where a file is given."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        if path and path.exists():
+            self.lines = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def get(self, **key: Any) -> dict[str, Any] | None:
+        """Return the line with this key, if it was measured."""
+        return next((line for line in self.lines if key.items() <= line.items()), None)
+
+    def add(self, line: dict[str, Any]) -> dict[str, Any]:
+        """Note and print a line."""
+        self.lines.append(line)
+        print(json.dumps(line), flush=True)
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        return line
+
+
+def asked(given: argparse.Namespace, folder: Path, source: Path) -> tuple[Path, list[str]]:
+    """Return the input and its options: new frames; or, plain, a script that has the film's own, which cost nothing."""
+    if not given.plain:
+        return source, ["--multi", "2", "--effort", "draft"]
+    script = folder / f"{source.stem}.vpy"
+    script.write_text(f"import vapoursynth as vs\nvs.core.bs.VideoSource({str(source)!r}).set_output()\n")
+    return script, ["--tracks-from", str(source)]
+
+
+def same(given: argparse.Namespace, folder: Path, results: Results) -> bool:
+    """Render by one piece, segments, workers and a cluster, and compare; print each."""
     right = True
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for rate in RATES:
-            given = film(folder, rate, seconds)
-            for ending, options in CODECS.items():
-                found = {}
-                for way, more in (
-                    ("one piece", {"segment": None}),
-                    ("segments", {"segment": SEGMENT[0]}),
-                    ("two workers", {"workers": 2, "segment": SEGMENT[0]}),
-                ):
-                    output = folder / f"x{ending}"
-                    render(given, output, overwrite=True, **options, **more)
-                    found[way] = told(output)
-                    print(json.dumps({"rate": str(rate), "ending": ending, "way": way, **found[way]}), flush=True)
-                output = folder / f"y{ending}"
-                with cluster.nodes(2) as two:
-                    threading.Thread(target=kill_one, args=(output,), daemon=True).start()
-                    render(given, output, overwrite=True, **options, cluster=two.address, segment=SEGMENT[0])
-                found["cluster, one killed"] = told(output)
-                print(json.dumps({"way": "cluster, one killed", **found["cluster, one killed"]}), flush=True)
-                right &= all(one == found["one piece"] for one in found.values())
+    for rate in [Fraction(text) for text in given.rates] or RATES:
+        for ending in given.endings or LOSSLESS:
+            key = {"size": given.size, "seconds": given.seconds, "rate": str(rate), "ending": ending}
+            key |= {"plain": given.plain}
+            found = []
+            for way in (*WAYS, KILLED):
+                line = results.get(**key, way=way)
+                found.append(line or results.add({**key, "way": way, **once(given, folder, rate, ending, way)}))
+            exact = [{name: one[name] for name in ("frames", "times", "pictures")} for one in found]
+            sound = [one["sound"] for one in found]
+            right &= all(one == exact[0] for one in exact) and max(sound) - min(sound) <= SOUND_FRAME
+            right &= found[-1]["failed"] > 0
     print("all the same" if right else "THEY DIFFER")
     return right
 
 
-def kill_one(output: Path) -> None:
-    """Kill a worker once the first parts are there."""
-    import cluster
+def once(given: argparse.Namespace, folder: Path, rate: Fraction, ending: str, way: str) -> dict[str, Any]:
+    """Render in one way, and return what is compared and what it took."""
+    source, more = asked(given, folder, film(folder, given.size, rate, given.seconds))
+    output, options = folder / f"{os.getpid()}{ending}", [*more, *LOSSLESS[ending]]
+    if way != "one piece":
+        options += ["--segment", str(given.segment)]
+    if way == KILLED:
+        with cluster.nodes(2) as two:
+            threading.Thread(target=kill_one, args=(output,), daemon=True).start()
+            took, said = rendered(source, output, [*options, "--cluster", two.address], given.threads)
+        took = {"wall": took["wall"], "failed": len(re.findall("segment \\d+ has failed", said))}
+    else:
+        took, said = rendered(source, output, [*options, *WAYS[way]], given.threads)
+    found = {**took, "bytes": output.stat().st_size, **told(output)}
+    output.unlink()
+    return found
 
+
+def kill_one(output: Path) -> None:
+    """Kill a worker that makes a segment, once the first parts are there."""
     while len(list(output.with_name(f"{output.name}.parts").glob("0*"))) < 3:
         time.sleep(0.05)
     while not (found := cluster.workers_at_work()):
@@ -137,59 +203,89 @@ def kill_one(output: Path) -> None:
     os.kill(found[0], 9)
 
 
-def killed(times: int, seconds: float, hands: list[str]) -> bool:
-    """Kill the driver at random moments until it has been killed so often; return whether the film is right."""
-    chance = random.Random(0)  # noqa: S311  # moments
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        given = film(folder, RATES[0], seconds)
-        render(given, folder / "whole.mkv", codec="ffv1", segment=None)
-        want, output, done = told(folder / "whole.mkv"), folder / "x.mkv", 0
-        command = [sys.executable, "-m", "vs_slomo", "render", given, "-o", output, "--codec", "ffv1", *hands]
-        command += ["--segment", str(SEGMENT[0])]
-        journal = output.with_name("x.mkv.parts") / "parts.jsonl"
-        right = True
-        while done < times:
-            with subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL) as driver:
-                with suppress(subprocess.TimeoutExpired):
-                    driver.wait(chance.uniform(2, 15))
-                driver.kill()
-            done += 1
-            parts = journal.read_text().count('"part"') if journal.exists() else 0
-            print(f"killed {done}: {parts} parts are whole{', finished' * output.exists()}", flush=True)
-            if output.exists():
-                right &= told(output) == want
-                output.unlink()
-        subprocess.run(list(map(str, command)), check=True)
-        right &= told(output) == want
-        left = sorted(path.name for path in folder.iterdir())
-    print(left, "right" if right else "WRONG")
+def killed(given: argparse.Namespace, folder: Path) -> bool:
+    """Kill the driver at random moments until it has been killed so often; return whether the film is right.
+
+    A quarter of the moments are counted from the start, the others from the first frame. What is
+    lost is told by files that no line of the journal names (segments), and by the progress (frames, each second).
+    """
+    chance = random.Random(given.seed)  # noqa: S311  # moments
+    source, output = film(folder, given.size, RATES[0], given.seconds), folder / "x.mkv"
+    options = ["--multi", "2", "--effort", "draft", *LOSSLESS[".mkv"]]
+    rendered(source, folder / "whole.mkv", [*options, "--no-segments"], given.threads)
+    want, right, kept = told(folder / "whole.mkv"), True, set[str]()
+    options += ["--segment", str(given.segment), "--json-progress"]
+    options += ["--workers", str(given.workers)] if given.workers else []
+    command = [sys.executable, "-m", "vs_slomo", "render", str(source), "-o", str(output), *options]
+    for number in range(1, given.times + 1):
+        shown = killed_once(command, chance.uniform(0, 8), from_first=bool(number % 4))
+        if output.exists():
+            right &= told(output) == want
+            print(f"killed {number}: it was finished; {'right' if right else 'WRONG'}", flush=True)
+            output.unlink()
+            kept = set()
+            continue
+        noted, begun = journal(output)
+        right &= kept <= noted.keys()
+        kept, whole = set(noted), sum(noted.values())
+        lost = f"{len(begun)} segments under way, {max(0, shown - whole)} frames" if shown else "nothing begun"
+        print(f"killed {number}: {len(noted)} parts are whole ({whole} frames); lost: {lost}", flush=True)
+    run(command)
+    right &= told(output) == want
+    left = sorted(path.name for path in folder.iterdir() if path.name.startswith((".", "x.")))
+    print(left, "right" if right and left == [output.name] else "WRONG")
     return right
 
 
-def cost(rounds: int, seconds: float) -> None:
+def killed_once(command: Sequence[str], after: float, *, from_first: bool) -> int:
+    """Start a command and kill it so many seconds later; return the frames that it has told of."""
+    with tempfile.TemporaryFile("w+") as file:
+        with subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL) as driver:
+            while from_first and driver.poll() is None and not os.fstat(file.fileno()).st_size:
+                time.sleep(0.05)
+            with suppress(subprocess.TimeoutExpired):
+                driver.wait(after)
+            driver.kill()
+        file.seek(0)
+        lines = [line for line in file.read().splitlines() if line.endswith("}")]
+    return int(json.loads(lines[-1])["frames"]) if lines else 0
+
+
+def journal(output: Path) -> tuple[dict[str, int], list[str]]:
+    """Return the whole parts in an output's folder with their frames, and the files of those that were under way."""
+    folder, noted = output.with_name(f"{output.name}.parts"), dict[str, int]()
+    if not folder.exists():
+        return {}, []
+    path = folder / "parts.jsonl"
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with suppress(ValueError):
+            part = json.loads(line).get("part")
+            noted |= {part["name"]: part["frames"]} if part else {}
+    return noted, [file.name for file in folder.glob("0*") if file.name not in noted]
+
+
+def cost(given: argparse.Namespace, folder: Path, results: Results) -> None:
     """Print time and size of segments and of two workers, against one piece; rounds are interleaved."""
-    ways: dict[str, dict[str, Any]] = {
-        "one piece": {"segment": None},
-        "segments": {"segment": SEGMENT[0]},
-        "two workers": {"workers": 2, "segment": SEGMENT[0]},
-    }
-    took: dict[str, list[float]] = {way: [] for way in ways}
-    size = dict.fromkeys(ways, 0)
-    with tempfile.TemporaryDirectory() as name:
-        given = film(Path(name), RATES[0], seconds)
-        for _ in range(rounds):
-            for way, more in ways.items():
-                output = Path(name) / "x.mp4"
-                began = time.perf_counter()
-                render(given, output, overwrite=True, codec="x264", **more)
-                took[way].append(time.perf_counter() - began)
-                size[way] = output.stat().st_size
-    for way, seconds_taken in took.items():
-        ratio = min(seconds_taken) / min(took["one piece"])
-        print(
-            f"{way}: {min(seconds_taken):.1f} s ({ratio:.3f}), {size[way]} bytes ({size[way] / size['one piece']:.4f})"
-        )
+    source, options = asked(given, folder, film(folder, given.size, RATES[0], given.seconds))
+    output = folder / f"cost{os.getpid()}.mp4"
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in given.ways}
+    for number in range(given.rounds):
+        for way in given.ways:
+            key = {"cost": way, "round": number, "size": given.size, "seconds": given.seconds, "plain": given.plain}
+            key |= {"segment": given.segment, "threads": given.threads}
+            cut = [] if way == "one piece" else ["--segment", str(given.segment)]
+            line = results.get(**key)
+            if line is None:
+                took, _ = rendered(source, output, [*options, "--codec", "x264", *WAYS[way], *cut], given.threads)
+                line = results.add({**key, **took, "bytes": output.stat().st_size})
+            found[way].append(line)
+    for way, lines in found.items():
+        parts = []
+        for name in ("wall", "processor", "bytes"):
+            least = min(line[name] for line in lines)
+            ratio = least / min(line[name] for line in found["one piece"])
+            parts.append(f"{name} {least} ({ratio:.3f})")
+        print(f"{way}: {', '.join(parts)}")
 
 
 def stand_in(recipe: tuple[dict[str, Any], bytes, float], segment: Segment, name: str) -> Iterator[Any]:
@@ -211,7 +307,7 @@ class Waiting(Workers):
     def make(self, job: Any, missing: Sequence[Segment], tally: Any, stopped: Any) -> None:
         """Make these parts, and print how many came back in a second."""
         path = job.folder.new_part(0, job.join_.part)
-        part = make(job.picture, missing[0], path, join=job.join_, options=[], stopped=stopped)
+        part = make(job.picture, missing[0], path, join=job.join_, options=[], threads=job.threads, stopped=stopped)
         given = asdict(part), path.read_bytes(), WAIT
         path.unlink()
         with connected(None, self.count, 0):
@@ -242,22 +338,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("same", "killed", "cost", "waiting"))
     parser.add_argument("--seconds", type=float, default=180)
+    parser.add_argument("--size", default="320x180")
+    parser.add_argument("--segment", type=float, default=10)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=[*WAYS], help="of cost; the first is one piece")
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--size", default=SIZE[0])
-    parser.add_argument("--segment", type=float, default=SEGMENT[0])
+    parser.add_argument("--rates", nargs="*", default=[])
+    parser.add_argument("--endings", nargs="*", default=[])
+    parser.add_argument("--threads", type=int, default=0, help="of PyTorch and OpenCV in one process (0: as usual)")
+    parser.add_argument("--plain", action="store_true", help="encode the film as it is: what is left are the segments")
+    parser.add_argument("--folder", type=Path, help="for films and outputs; films stay there")
+    parser.add_argument("--results", type=Path, help="a file that keeps what was measured")
     given = parser.parse_args()
-    SIZE[0], SEGMENT[0] = given.size, given.segment
-    if given.what == "same":
-        sys.exit(not same(given.seconds))
-    if given.what == "killed":
-        hands = ["--workers", str(given.workers)] if given.workers else []
-        sys.exit(not killed(given.times, given.seconds, hands))
-    if given.what == "cost":
-        cost(given.rounds, given.seconds)
-    else:
+    if given.what == "waiting":
         waiting(given.workers or 8)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = given.folder or Path(name)
+        results = Results(given.results)
+        if given.what == "same":
+            sys.exit(not same(given, folder, results))
+        if given.what == "killed":
+            sys.exit(not killed(given, folder))
+        cost(given, folder, results)
 
 
 if __name__ == "__main__":

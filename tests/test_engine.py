@@ -21,13 +21,18 @@ from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.dis import dis_flow, nearer, refined
+from vs_slomo.model.dis import between, dis_flow, nearer, refined
 from vs_slomo.model.flow import Classical, Seen
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.weights import FLOWS, SCALES
 
 MULTIPLIES = settings.multiplies_bfloat16
 """The processor's own answer: `single_precision` hides it from the other tests."""
+
+
+def luma(rgb):
+    """The luma of (1, 3, H, W) RGB, as DIS sees it."""
+    return (255 * torch.einsum("c,chw->hw", torch.tensor([0.299, 0.587, 0.114]), rgb[0])).round().byte().numpy()
 
 
 def textured(height, width, x=0, y=0):
@@ -124,7 +129,7 @@ def test_scale_by_size_and_device():
 
 
 def test_flow():
-    assert [check_flow(None, "dis", scale, "cpu") for scale in SCALES] == ["both", "dis", "dis", "dis"]
+    assert [check_flow(None, "dis", scale, "cpu") for scale in SCALES] == ["both", "guided", "guided", "guided"]
     assert {check_flow(None, "dis", 0.5, d) for d in ("cuda", "cuda:1", "xpu", "mps")} == {"unet"}
     assert {check_flow(None, "unet", scale, "cpu") for scale in SCALES} == {"unet"}
     assert check_flow("unet", "dis", 0.5, "cpu") == "unet"
@@ -235,8 +240,7 @@ def test_the_better_of_two_flows_that_are_near(flat_luma):
     pair = tuple(textured(*size, *shift) for shift in ((0, 0), (3, 2)))
     if flat_luma:
         pair = tuple(torch.cat((0.5 + 0.587 * x[:, 1:2] - 0.3, 0.5 - 0.299 * x[:, 1:2], 0 * x[:, :1]), 1) for x in pair)
-        weights_of_luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-        assert max(np.ptp((255 * weights_of_luma * x[0]).sum(0).round()) for x in pair) <= 1
+        assert max(int(np.ptp(luma(x))) for x in pair) <= 1
 
     def flows(by):
         f01, f10 = ((sign * true + by).view(1, 2, 1, 1).expand(1, 2, *size).contiguous() for sign in (1, -1))
@@ -245,10 +249,34 @@ def test_the_better_of_two_flows_that_are_near(flat_luma):
     inside = (..., slice(20, -20), slice(20, -20))
     right = flows(0.0)
     for off, wanted in ((1.5, right), (20.0, flows(20.0))):
-        for found, expected in zip(nearer(*pair, flows(off), right), wanted, strict=True):
+        for found, expected in zip(between(flows(off), right, nearer(*pair, flows(off), right)), wanted, strict=True):
             assert torch.allclose(found[inside], expected[inside], atol=1e-3)
-    for found, expected in zip(nearer(*pair, right, flows(1.5)), right, strict=True):
+    for found, expected in zip(between(right, flows(1.5), nearer(*pair, right, flows(1.5))), right, strict=True):
         assert torch.allclose(found[inside], expected[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize(("off", "moved"), [(0, (26, -16)), (25, (32, -16))])
+@pytest.mark.parametrize("size", [(192, 288), (195, 297)])
+def test_guided_flow_is_classical_where_that_fits(monkeypatch, shifting_model, size, off, moved):
+    """At a quarter of the networks' resolution the network finds 8 * SHIFT. That stands where DIS is off."""
+    engine = Engine(settings_for(shifting_model, flow="guided", scale=0.5))
+    a, b = textured(*size), textured(*size, *moved)
+    seen, flow_net = [], engine.model.flow_net
+
+    gray = luma(a), luma(b)
+
+    def dis(first, second, **options):
+        there = 1 if np.array_equal(first, gray[0]) else -1
+        return (there * torch.tensor(moved, dtype=torch.float32) + off).view(1, 2, 1, 1).repeat(1, 1, *size)
+
+    monkeypatch.setattr("vs_slomo.model.dis.dis_flow", dis)
+    monkeypatch.setattr(flow_net, "forward", lambda x, forward=flow_net.forward: seen.append(x.shape) or forward(x))
+    pair = engine.pair(network_input(a, 0.5), network_input(b, 0.5), gray)
+    assert [height for *_, height, _ in seen] == [32]
+    inside = (..., slice(50, 130), slice(60, 200))
+    for found, sign in zip(pair.finest, (1, -1), strict=True):
+        wanted = sign * torch.tensor(moved, dtype=torch.float32).view(1, 2, 1, 1)
+        assert (found[inside] - wanted).abs().mean() < 0.5
 
 
 def test_classical_flow_beside_another_device(monkeypatch):
@@ -256,10 +284,10 @@ def test_classical_flow_beside_another_device(monkeypatch):
     a, b = ((textured(60, 90, x, y)[0, 0] * 255).byte().numpy() for x, y in ((0, 0), (3, 2)))
     threads, meet = [], threading.Barrier(2)
 
-    def dis(*gray):
+    def dis(*gray, **options):
         threads.append(threading.get_ident())
         meet.wait(timeout=60)  # one after the other would never meet
-        return dis_flow(*gray)
+        return dis_flow(*gray, **options)
 
     stage = Classical()
     there = [stage.at_full_size(a, b, Seen(*torch.empty(2, 1, 3, 64, 96), None, 1.0), None)]

@@ -30,6 +30,7 @@ from vs_slomo.measure.methods import methods, minterpolate
 from vs_slomo.measure.report import MOST_ROWS, table, table_text, write_report
 from vs_slomo.measure.scores import HIGHEST, Score, evaluate, has_ssimulacra2, moving_parts, ssimulacra2
 from vs_slomo.metrics import interpolation_error, psnr, ssim
+from vs_slomo.weights import FLOWS
 
 CHEAP = {"sample": partial(sample, sc=False), "blend": partial(blend, sc=False)}
 
@@ -191,6 +192,7 @@ def test_all_methods_at_once(tmp_path, shifting_model):
     names = [
         "slomo-unet",
         "slomo-dis",
+        "slomo-guided",
         "slomo-both",
         "slomo-fast",
         "slomo-even",
@@ -221,7 +223,7 @@ def test_methods_by_name(monkeypatch):
     assert list(methods(["blend", "sample"])) == ["blend", "sample"]
     with pytest.raises(
         ArgumentError,
-        match="methods: got 'rife', allowed: some of slomo-unet, slomo-dis, slomo-both, slomo-fast, slomo-even, sample",
+        match=f"methods: got 'rife', allowed: some of {', '.join(f'slomo-{s}' for s in FLOWS)}, slomo-even, sample",
     ):
         methods(["rife"])
 

@@ -52,6 +52,22 @@ def test_five_files_of_which_one_is_broken(films, tmp_path, shifting_model, caps
     }
 
 
+def test_what_nobody_expects_stops_no_other_file(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def render_file(given, path, **_):
+        made.append(given)
+        if given == "b.mkv":
+            raise RuntimeError("a fault")
+
+    monkeypatch.setattr("vs_slomo.video.render.render", render_file)
+    assert main(["render", "a.mkv", "b.mkv", "c.mkv", "-o", str(tmp_path / "out")]) == 1
+    assert made == ["a.mkv", "b.mkv", "c.mkv"]
+    said = capsys.readouterr().err
+    assert "RuntimeError: a fault" in said
+    assert said.splitlines()[-1] == "vs-slomo: 2 of 3 files are made; failed: b.mkv"
+
+
 def test_a_pattern_and_the_inputs_own_endings(films, tmp_path, shifting_model):
     call = ["render", str(films / "[ab].*"), "-o", str(tmp_path), "--model", str(shifting_model), *FAST]
     assert main(call) == 0

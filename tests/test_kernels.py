@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -161,3 +162,21 @@ def test_integers_on_cuda(dtype, peak):
     expected = plain(motion, a.float(), b.float(), *rest).round().clamp(0, peak)
     assert made.dtype == dtype
     assert (made.float() - expected).abs().max() <= 1
+
+
+def test_the_kernels_fit_into_a_gpus_registers(tmp_path, monkeypatch):
+    """Compiled for an H100 that need not be here: what spills out of the registers would lie in memory."""
+    triton = pytest.importorskip("triton")
+    if not (Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas").exists():
+        pytest.skip("needs the assembler that comes with Triton")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    done = python(f"""
+import runpy
+found = runpy.run_path({str(Path(__file__).parents[1] / "benchmarks" / "kernels.py")!r})
+for kernel, constants in found["all_kernels"]():
+    needs = found["compiled"](kernel, constants, 90)
+    assert 0 < needs["registers"] <= 255
+    assert needs["spilled"] <= 64, (kernel.__name__, constants, needs)
+print("fit")
+""")
+    assert done.stdout.strip() == "fit", done.stderr

@@ -18,6 +18,9 @@ from conftest import shared_path
 
 from vs_slomo.errors import ArgumentError, RenderError, SourceError
 from vs_slomo.timing.timecodes import Timecodes
+from vs_slomo.video.clock import numbered, picture_name
+from vs_slomo.video.contents import Chapter
+from vs_slomo.video.metadata import moved
 from vs_slomo.video.probe import Stream, ffmpeg, probe
 from vs_slomo.video.render import Tracks, encodable, encode, graph, parse_span, render, subtitle_codec
 from vs_slomo.video.source import source
@@ -240,6 +243,32 @@ def test_bad_outputs(tmp_path, film):
     (tmp_path / "link.mkv").symlink_to(film)
     with pytest.raises(ArgumentError, match="allowed: another file than the input"):
         render(film, tmp_path / "link.mkv", overwrite=True)
+
+
+def test_what_the_input_names_is_not_overwritten(tmp_path, film):
+    (tmp_path / "film.ts").write_bytes(b"")
+    (listed := tmp_path / "x.ffconcat").write_text("ffconcat version 1.0\nfile 'film.ts'\n")
+    for n in (1, 2, 3):
+        (tmp_path / f"f{n:03d}.png").write_bytes(b"")
+    (tmp_path / "f1.png").symlink_to("f001.png")
+    for given, output in (("x.ffconcat", "film.ts"), ("f%03d.png", "f%3d.png"), ("f%d.png", "f%03d.png")):
+        with pytest.raises(ArgumentError, match="allowed: another file than the input, or what the input names"):
+            render(tmp_path / given, tmp_path / output, overwrite=True)
+    with pytest.raises(ArgumentError, match="allowed: another file than the input"):
+        render(listed, film, tracks_from=film, overwrite=True)
+
+
+def test_numbers_in_names_are_filled_with_zeros(tmp_path):
+    """As ffmpeg does it, with and without a zero before the width."""
+    assert [picture_name(f"f{given}.png", 7) for given in ("%d", "%3d", "%03d")] == ["f7.png", "f007.png", "f007.png"]
+    (tmp_path / "f007.png").touch()
+    assert numbered(tmp_path / "f%3d.png") == numbered(tmp_path / "f%03d.png") == [7]
+
+
+def test_a_chapter_without_a_length_is_kept():
+    given = [Chapter(Fraction(n), Fraction(n), (f"title={n}",)) for n in (0, 1, 2, 3)]
+    kept = moved(given, Fraction(1), Fraction(3), Fraction(2))
+    assert [(c.start, c.end, c.tags) for c in kept] == [(0, 0, ("title=1",)), (2, 2, ("title=2",))]
 
 
 @pytest.mark.parametrize("ending", [".xyz", ".nonsense"])

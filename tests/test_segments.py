@@ -307,6 +307,41 @@ def test_another_command_is_told_what_differs(tmp_path, stopped):
     assert [path.name for path in tmp_path.iterdir()] == ["x.mkv"]
 
 
+@pytest.mark.parametrize("codec", ["x264", "x265"])
+def test_another_number_of_cores_makes_the_same_parts(codec, tmp_path, stopped, monkeypatch):
+    """x264 and x265 make other bits with another number of threads: the first run's is kept."""
+    clip = moving().resize.Point(128, 192)[::3].std.AssumeFPS(fpsnum=25).std.Loop(4)[:40]
+    encoded = {"codec": codec, "crf": 20, "preset": "fast"}
+
+    def on(cores, output):
+        monkeypatch.setattr(jobs, "cores", lambda: cores)
+        go_on(clip, output, **encoded)
+        return decoded(output)
+
+    few, many, mixed = (tmp_path / f"{name}.mp4" for name in ("few", "many", "mixed"))
+    monkeypatch.setattr(jobs, "cores", lambda: 1)
+    assert len(stopped(clip, mixed, 25, **encoded)) == 2
+    assert on(8, mixed) == on(1, few) != on(8, many)
+
+
+def test_parts_of_x265_join_whatever_the_processor(tmp_path, stopped):
+    """It writes into the header which instructions the processor has."""
+    output = tmp_path / "x.mp4"
+    kept = stopped(moving(), output, 25, codec="x265", preset="ultrafast")
+    folder, part = folder_of(output), folder_of(output) / kept[0]
+    before = folders.digest(part)
+    data = part.read_bytes()
+    assert data.count(b"cpuid=1") == 1
+    part.write_bytes(data.replace(b"cpuid=1", b"cpuid=9"))
+    lines = (folder / "parts.jsonl").read_text()
+    (folder / "parts.jsonl").write_text(lines.replace(before, folders.digest(part)))
+    clip, asked = counted(moving())
+    go_on(clip, output, codec="x265", preset="ultrafast")
+    assert not set(asked) & set(range(1, 20))
+    assert b"cpuid=9" in output.read_bytes()
+    assert len(about(output)["times"]) == 40
+
+
 def test_a_foreign_folder_is_left_alone(tmp_path):
     output = tmp_path / "x.mkv"
     folder_of(output).mkdir()
@@ -315,7 +350,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
         with pytest.raises(ArgumentError, match="no manifest of ours"):
             go_on(moving(), output, codec="ffv1", restart=restart)
     (folder_of(output) / folders.MANIFEST).write_text("{}")
-    with pytest.raises(ArgumentError, match="manifest that is not ours"):
+    with pytest.raises(ArgumentError, match="manifest is damaged or not ours"):
         go_on(moving(), output, codec="ffv1")
     assert (folder_of(output) / "000000.abcd.1.mov").read_text() == "mine"
 
@@ -350,6 +385,25 @@ def test_a_torn_line_is_not_there(tmp_path, stopped):
     assert set(asked) - {0} == set(range(10, 40))
 
 
+@pytest.mark.parametrize(
+    "damage", [{"frames": "ten"}, {"frames": 9}, {"number": 99}, {"name": "../x"}, {"delay": None}]
+)
+def test_a_line_that_cannot_be_is_not_there(damage, tmp_path, stopped):
+    output = tmp_path / "x.mkv"
+    stopped(moving(), output, 25, codec="ffv1")
+    journal = folder_of(output) / "parts.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines() if line]
+    for line in lines:
+        if line.get("part", {}).get("number") == 0:
+            line["part"] |= damage
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    clip, asked = counted(moving())
+    go_on(clip, output, codec="ffv1")
+    assert set(asked) == {*range(10), *range(20, 40)}
+    assert len(about(output)["times"]) == 40
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mkv"]
+
+
 def test_the_file_of_a_dead_join_is_removed(tmp_path, stopped):
     output = tmp_path / "x.mkv"
     stopped(moving(), output, 25, codec="ffv1")
@@ -378,6 +432,17 @@ def test_a_long_name_has_a_short_folder(tmp_path):
     assert len(folder_of(output).name) < 30
     go_on(moving(), output, codec="ffv1")
     assert len(about(output)["times"]) == 40
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b.mkv", "pipe:0.mp4", "concat:a|b.mp4", "100%d.mp4", "new\nline.mp4", "d:d/[x].mkv"]
+)
+def test_names_that_mean_something_to_ffmpeg(name, tmp_path, monkeypatch):
+    (tmp_path / "d:d").mkdir()
+    monkeypatch.chdir(tmp_path)
+    go_on(moving(), name, codec="ffv1" if name.endswith("mkv") else "x264")
+    assert len(about((tmp_path / name).absolute())["times"]) == 40
+    assert {path.name for path in tmp_path.rglob("*")} == {"d:d", name.rpartition("/")[2]}
 
 
 # --- from a file ------------------------------------------------------------------------------------------------------
@@ -421,6 +486,21 @@ def test_variable_rate_and_a_curve_in_segments(tmp_path, shifting_model):
             render(source, path, segment=segment, model=shifting_model, options=["-qp", "0"], **more)
         assert about(paths[0]) == about(paths[1])
         assert decoded(paths[0]) == decoded(paths[1])
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_a_span_of_a_variable_rate_in_slow_motion_with_sound(ending, tmp_path, shifting_model):
+    source, frames = tmp_path / "vfr.mkv", "testsrc2=size=64x48:rate=25:duration=3,select='not(eq(mod(n,4),1))'"
+    sound = ["-f", "lavfi", "-i", "sine=duration=3", "-c:a", "aac"]
+    media.run("-f", "lavfi", "-i", frames, *sound, "-fps_mode", "vfr", "-c:v", "libx264", source)
+    options = {"span": "0.4s:2.2s", "slow_motion": True, "multi": 3, "options": ["-qp", "0"], "model": shifting_model}
+    paths = [tmp_path / f"{name}{ending}" for name in ("parts", "whole")]
+    for path, segment in zip(paths, (0.7, None), strict=True):
+        render(source, path, segment=segment, codec="x264", **options)
+    assert len(about(paths[1])["times"]) > 100
+    assert about(paths[0]) == about(paths[1])
+    assert decoded(paths[0]) == decoded(paths[1])
+    assert decoded(paths[0], "a") == decoded(paths[1], "a")
 
 
 def test_sigterm_keeps_the_parts_and_says_so(tmp_path, film, shifting_model):

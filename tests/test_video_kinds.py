@@ -19,6 +19,7 @@ from vs_slomo.video.contents import Stream
 from vs_slomo.video.encoders import quality
 from vs_slomo.video.match import Stamps, match
 from vs_slomo.video.metadata import escaped, kept_tags
+from vs_slomo.video.pixels import device_arguments
 from vs_slomo.video.probe import probe
 from vs_slomo.video.render import Tracks, encode, graph, render
 from vs_slomo.video.script import refused
@@ -159,6 +160,7 @@ def test_a_filter_without_times_keeps_the_length(plain):
     file = times_of(plain, range(0, 4000, 40))
     found = match(file, 90, None, "x")
     assert (found.file.times[0], found.file.times[-1]) == (0, 3960)
+    assert found.file.prevailing == 25
     assert "x drops 10 of 100 frames" in found.repaired
 
 
@@ -461,11 +463,24 @@ def test_interlaced_flags(tmp_path, shifting_model):
         ("hevc_amf", 22, ["-rc", "cqp", "-qp_i", "22", "-qp_p", "22"]),
         ("h264_videotoolbox", 60, ["-q:v", "60"]),
         ("hevc_vaapi", 24, ["-qp", "24"]),
+        ("vp9_vaapi", 60, ["-global_quality", "60"]),
+        ("av1_nvenc", 60, ["-rc", "vbr", "-cq", "60", "-b:v", "0"]),
+        ("av1_amf", 200, ["-rc", "cqp", "-qp_i", "200", "-qp_p", "200"]),
+        ("h264_vulkan", 30, ["-qp", "30"]),
+        ("libvpx", 20, ["-crf", "20", "-b:v", "0"]),
         ("mpeg2video", 3, ["-q:v", "3"]),
     ],
 )
 def test_each_encoder_knows_its_own_option(name, crf, said):
     assert quality(name, crf, None) == said
+
+
+def test_frames_go_to_a_device_that_is_opened():
+    assert device_arguments("libx264", []) == []
+    opened = device_arguments("h264_vaapi", [])
+    assert opened == ["-init_hw_device", "vaapi=frames", "-filter_hw_device", "frames"]
+    assert device_arguments("h264_vaapi", ["-vaapi_device", "/dev/dri/renderD129"]) == []
+    assert device_arguments("av1_vulkan", ["-init_hw_device", "vulkan=x"]) == []
 
 
 def test_what_an_encoder_does_not_know():

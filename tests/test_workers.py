@@ -8,15 +8,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import media
 import pytest
 from cluster import ALONE, alone, needs_ray, result
 from conftest import environment
 
-from vs_slomo.errors import ArgumentError
+from vs_slomo.engine import settings
+from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.video.render import render
 from vs_slomo.video.segments import cluster as workers
+from vs_slomo.video.segments import engine as ray_engine
+from vs_slomo.video.segments import worker
+from vs_slomo.video.segments.asked import versions
 from vs_slomo.video.segments.folder import folder_of
 
 ENDS = {"model": "", "codec": "ffv1", "precision": "fp32"}
@@ -274,6 +279,52 @@ def test_workers_share_the_cores(monkeypatch):
     assert workers.chosen(24, None, "cpu") == (24, None, workers.Needs(cpus=1))
     assert workers.chosen("auto", None, "cpu") is None
     assert workers.chosen(None, None, "cpu") is None
+
+
+def test_a_cluster_of_the_environment_is_for_segments(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr(workers, "ray", lambda **_: None)
+    assert workers.chosen(None, None, "cpu")[1] == "127.0.0.1:1"
+    assert workers.chosen(None, None, "cpu", segments=False) is None
+
+
+def test_a_processor_with_another_precision_is_told(monkeypatch):
+    """A CPU that multiplies bfloat16 makes other frames than one that does not, if nothing is asked for."""
+    recipes = [SimpleNamespace(call=call, versions=versions(call)) for call in ({}, {"precision": "fp32"})]
+    for recipe in recipes:
+        worker._check_versions(recipe)
+    other = not settings.multiplies_bfloat16()
+    monkeypatch.setattr(settings, "multiplies_bfloat16", lambda: other)
+    worker._check_versions(recipes[1])
+    with pytest.raises(RenderError, match=r"precision (bf16 here, fp32|fp32 here, bf16) on the driver"):
+        worker._check_versions(recipes[0])
+
+
+@pytest.mark.parametrize("failing", [2, 3])
+def test_ray_that_is_slow_to_start_is_started_again(failing, monkeypatch):
+    started, ended = [], []
+
+    def init(**_):
+        started.append(1)
+        if len(started) <= failing:
+            raise Exception("The current node timed out")  # noqa: TRY002  # as Ray does
+
+    fake = SimpleNamespace(init=init, shutdown=lambda: ended.append(1))
+    monkeypatch.setattr(ray_engine, "ray", lambda: fake)
+    if failing == 3:
+        with pytest.raises(RenderError, match="Ray does not start on this machine: The current node"):
+            ray_engine.connected(None, 2, 0).__enter__()
+    else:
+        with ray_engine.connected(None, 2, 0):
+            assert len(ended) == failing
+    assert len(started) == 3
+
+
+def test_an_address_where_no_ray_is(monkeypatch):
+    fake = SimpleNamespace(init=lambda **_: 1 / 0, shutdown=lambda: None)
+    monkeypatch.setattr(ray_engine, "ray", lambda: fake)
+    with pytest.raises(ArgumentError, match=r"cluster: got '127.0.0.1:1'.*division by zero"):
+        ray_engine.connected("127.0.0.1:1", 0, 0).__enter__()
 
 
 def test_without_ray_there_is_one_clear_error(film, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def each(pairs: Sequence[tuple[str, Path]], make: Callable[[str, Path], object])
 
             failed.append(given)
             print(f"vs-slomo: {given}: {in_options(error, ['render'])}", file=sys.stderr)
+        except Exception:  # noqa: BLE001  # whatever it is, the others do not depend on it
+            failed.append(given)
+            print(f"vs-slomo: {given}: {traceback.format_exc()}", file=sys.stderr)
     made = len(pairs) - len(failed)
     if failed:
         raise RenderError(f"{made} of {len(pairs)} files are made; failed: {', '.join(failed)}")

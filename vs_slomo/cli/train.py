@@ -22,6 +22,9 @@ def train(
         Path | None, Parameter(metavar="FOLDER", help="Do not train: write all that training needs there, small")
     ] = None,
     megabytes: Annotated[float, Parameter(metavar="X", help="Size of the pack")] = 40,
+    frames: Annotated[
+        int | None, Parameter(metavar="N", help="Most frames of each clip in the pack, from its beginning")
+    ] = None,
 ) -> None:
     """Train a model on your own footage (docs/training.md).
 
@@ -34,7 +37,7 @@ def train(
     if pack:
         from vs_slomo.training.pack import pack_run
 
-        pack_run(settings, pack, megabytes=megabytes)
+        pack_run(settings, pack, megabytes=megabytes, frames=frames)
     elif resume and finished(settings):
         print(f"{settings.run}: is finished; give its last stage more steps or minutes in {config} to go on")
     else:

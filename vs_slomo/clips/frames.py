@@ -96,7 +96,7 @@ def alpha(frame: vs.VideoFrame) -> vs.VideoFrame | None:
 
 
 def new_frame(source: vs.VideoFrame) -> vs.VideoFrame:
-    """Return a writable copy, without those of the host's "Reserved Frame Properties" that hold only for the source."""
+    """Return a writable copy, without the host's reserved frame properties that are true of the source alone."""
     frame = source.copy()
     for name in ("_PictType", "_AbsoluteTime"):
         frame.props.pop(name, None)

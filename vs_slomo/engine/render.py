@@ -58,7 +58,9 @@ def render(
 
 def in_float(plane: Tensor) -> Tensor:
     """Return a plane as float32, on the CPU by one thread: several would wait for each other longer than it takes."""
-    return plane.float() if plane.device.type != "cpu" else torch.from_numpy(plane.numpy().astype(np.float32, copy=False))
+    return (
+        plane.float() if plane.device.type != "cpu" else torch.from_numpy(plane.numpy().astype(np.float32, copy=False))
+    )
 
 
 def rounded(values: Tensor, dtype: torch.dtype, peak: float) -> Tensor:

@@ -9,14 +9,14 @@ from typing import Literal, get_args
 import torch
 
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.flow import BOTH, CLASSICAL, FLOWS, NETWORK, FlowName, FlowStage
+from vs_slomo.model.flow import BOTH, CLASSICAL, FLOWS, GUIDED, NETWORK, FlowName, FlowStage
 from vs_slomo.weights import SCALES
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 FULL_PIXELS = {"cpu": 640 * 480, "cuda": 1920 * 1088, "xpu": 1920 * 1088, "mps": 1920 * 1088}
-"""Pictures of at most so many pixels are seen by the networks at full size, by the kind of device. The networks' time
+"""The networks see pictures of at most so many pixels at full size, by the kind of device. The networks' time
 grows with the pixels they see: on two CPU cores 640x360 at 1 costs them as much as 1280x720 at 1/2."""
 AUTO_PIXELS = 1 << 20
 """The most pixels that the networks see with `scale="auto"`."""
@@ -143,12 +143,13 @@ def check_flow(flow: str | None, native: FlowName, scale: float, device: str) ->
     native: the model's own. scale: the networks' resolution. device: its name.
 
     None is the model's own on the CPU; if that is classical, it is "both" where the networks see the picture at full
-    size. On other devices it is the flow network: the other stages would wait for the CPU.
+    size, and "guided" where they do not. On other devices it is the flow network: the other stages would wait for the
+    CPU.
     """
     if flow is None:
         if device != "cpu":
             return NETWORK
-        return BOTH if scale == 1 and native == CLASSICAL else native
+        return native if native != CLASSICAL else BOTH if scale == 1 else GUIDED
     for name in FLOWS:
         if name == flow:
             return name

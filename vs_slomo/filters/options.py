@@ -60,7 +60,7 @@ class Spread:
 class Options:
     """What the making of frames needs to know: checked, nothing loaded yet.
 
-    given: every option as it was given, checked; a new one is found there by its name. The others are computed from it:
+    given: every option as it was given, checked, by its name. The others are computed from it:
 
     settings: what makes an engine. sc_threshold: None without cut detection. dedupe: the threshold, or None.
     borders: bars, "auto" or None. curved: whether motion bends. streams: nodes of a device that work side by side.

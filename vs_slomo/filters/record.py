@@ -113,7 +113,7 @@ class MovingOptions(TypedDict, total=False):
     flow: Annotated[
         FlowName | None,
         Option(
-            help="Flow stage: `unet` (network), `dis` (classical), `both`, or `fast` (a draft)",
+            help="Flow stage: `unet` (network), `dis` (classical), `guided`, `both`, `fast` (draft)",
             allowed=f"None or one of {', '.join(FLOWS)}",
             check=optional(key_of(FLOWS)),
             none="by size and device",

@@ -81,10 +81,11 @@ def slomo(
     scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is 1 for clips up to 640x480
         on the CPU and up to 1920x1088 on a GPU, and the model's own for larger ones. "auto" halves the model's own
         until the networks see at most 2^20 pixels (see `settings.check_scale`).
-    flow: "unet" (the paper's network), "dis" (classical flow on the CPU at full resolution) or "both" (the network's
-        flow, refined by classical means on the CPU). The second network refines each of them at t. "fast" is a draft:
-        classical flow at `scale`, and no network. None is "unet" on a GPU; on the CPU "both" where the networks see
-        the picture at full size, else the model's own.
+    flow: "unet" (the paper's network), "dis" (classical flow on the CPU at full resolution), "guided" (classical flow
+        where it fits, else the network's, found at a quarter of `scale`) or "both" (the network's flow, refined by
+        classical means on the CPU). The second network refines each of them at t. "fast" is a draft: classical flow
+        at `scale`, and no network. None is "unet" on a GPU; on the CPU "both" where the networks see the picture at
+        full size, else "guided", or the model's own stage if that is the network.
     device: "cuda", "cuda:1", "xpu", "mps" or "cpu"; None is the first there is. Several of one kind, as in
         ["cuda:0", "cuda:1"], share the pairs. For that the host must be asked for `Spread.requests` frames at once.
     precision: of the networks: "fp32", "fp16" or "bf16"; None is "fp16" on a GPU, "bf16" on a CPU that multiplies it

@@ -244,7 +244,7 @@ def lay(picture: Picture, layer: Picture, *, shift: float = 0, place: NDArray[np
 
 
 def span_of(corners: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the least and the largest x and y, with room for what is smooth at the edges."""
+    """Return the smallest and the largest x and y, with room for soft edges."""
     return np.floor(corners.min(0)) - 2, np.ceil(corners.max(0)) + 3
 
 

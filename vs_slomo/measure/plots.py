@@ -29,7 +29,7 @@ Range = tuple[float, float]
 
 
 def straight_line(points: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
-    """Return constant and slope of a straight line through the points, and how far it is from them at most.
+    """Return constant and slope of a straight line through the points, and its largest distance from them.
 
     Small and large costs count alike: the fit is of relative errors. The last number is the largest of them.
     """

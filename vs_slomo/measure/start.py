@@ -77,7 +77,7 @@ def first_frame(imports: float, size: tuple[int, int], options: dict[str, Any]) 
 
 
 def peak_memory() -> float:
-    """Return the most memory, in MB, that this process has had; 0 where the system does not say."""
+    """Return the peak memory of this process in MB; 0 where the system does not tell."""
     try:
         # Not getrusage's: on Linux that begins with what the parent had.
         found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))

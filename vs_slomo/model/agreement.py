@@ -23,7 +23,7 @@ AGREEMENT, GRAIN = 3, 7
 STILL = (0.125, 0.25)
 """Motion from frame to frame, in pixels: below the first it counts as none, above the second it counts in full."""
 REST = (1.0, 2.0)
-"""Motion from frame to frame, in pixels: below the first the picture is at rest, above the second it moves."""
+"""Motion from frame to frame, in pixels: below the first number the picture is at rest, above the second it moves."""
 CHANGED = (0.01, 0.02)
 """Difference of both frames without their detail, as a part of the range: below the first the picture is at rest; above
 the second something fades in or out."""

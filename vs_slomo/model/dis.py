@@ -30,6 +30,8 @@ that count."""
 NEAR = 8.0
 """Distance between two flows, in pixels, up to which the better one is taken; at twice this it no longer is. Farther
 apart a small error says little: one asphalt looks like the other."""
+IN_DOUBT, SLACK = 1.25, 0.002
+"""In doubt other flows are taken where they fit worse by at most this factor, and this error, of 1."""
 SOFTEN = 5
 """The choice is averaged over so many pixels squared."""
 
@@ -39,10 +41,11 @@ MOST_DOUBT = 3.0
 """The most tolerances that count."""
 
 
-def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False) -> Tensor:
+def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False, iterations: int = 5) -> Tensor:
     """Return DIS flow from gray0 to gray1 (Kroeger et al., ECCV 2016), (1, 2, H, W) float32, pixels.
 
-    gray0, gray1: (H, W) uint8, any size. fast: a third of the work, and hardly worse.
+    gray0, gray1: (H, W) uint8, any size. fast: a third of the work, and hardly worse. iterations: of its own
+    variational refinement, more than half of the time; without `fast`.
     """
     height, width = gray0.shape
     if height < SMALLEST and width < SMALLEST:
@@ -56,6 +59,7 @@ def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False) -> Ten
         finder.setVariationalRefinementIterations(FEW)
     else:
         finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        finder.setVariationalRefinementIterations(iterations)
     found = finder.calc(gray0, gray1, None)
     return torch.from_numpy(np.ascontiguousarray(found[:height, :width].transpose(2, 0, 1)))[None]
 
@@ -137,23 +141,33 @@ def refined(gray0: np.ndarray, gray1: np.ndarray, flow: Tensor) -> Tensor:
     return torch.from_numpy(method.calc(gray0, gray1, start)).permute(2, 0, 1).unsqueeze(0).contiguous()
 
 
-def nearer(frame0: Tensor, frame1: Tensor, flows: Flows, others: Flows) -> Flows:
-    """Return (F01, F10), and where they differ little from other flows, for each pixel the one that fits better.
+def nearer(
+    frame0: Tensor, frame1: Tensor, flows: Flows, others: Flows, *, in_doubt: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return where other flows fit better than (F01, F10) and differ little from them: for each, (1, 1, H, W), 0 to 1.
 
     A flow fits where the other frame, warped, looks like this one, and where the way there and back ends at its start.
     Colours count: in drawings, areas of equal luma and different colour are common.
     frame0, frame1: (1, 3, H, W) RGB in [0, 1]. flows, others: (1, 2, H, W) float32 each, pixels.
+    in_doubt: take the others also where they fit nearly as well.
     """
-    frames = frame0, frame1
+    factor, slack = (IN_DOUBT, SLACK) if in_doubt else (1.0, 0.0)
+    frames = frame0.float(), frame1.float()
 
     def misfit(k: int, found: Flows) -> Tensor:
         difference = (frames[k] - backwarp(frames[1 - k], found[k])).abs().mean(1, keepdim=True)
         loop = round_trip(found[k], found[1 - k])[0].sqrt().clamp(max=LONGEST_LOOP)
         return mean_around(difference + LOOP * loop, WINDOW)
 
-    def chosen(k: int) -> Tensor:
+    def share(k: int) -> Tensor:
         apart = (flows[k] - others[k]).square().sum(1, keepdim=True).sqrt()
-        share = (misfit(k, others) < misfit(k, flows)) * (2 - apart / NEAR).clamp(0, 1)
-        return torch.lerp(flows[k], others[k], mean_around(share, SOFTEN))
+        better = (misfit(k, others) < factor * misfit(k, flows) + slack) * (2 - apart / NEAR).clamp(0, 1)
+        return mean_around(better, SOFTEN)
 
-    return chosen(0), chosen(1)
+    return share(0), share(1)
+
+
+def between(flows: Flows, others: Flows, shares: tuple[Tensor, Tensor]) -> Flows:
+    """Return flows, moved towards others by a share for each pixel, (1, 1, H, W)."""
+    f01, f10 = (torch.lerp(f, other, share) for f, other, share in zip(flows, others, shares, strict=True))
+    return f01, f10

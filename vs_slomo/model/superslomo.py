@@ -54,7 +54,7 @@ class Motion:
     def render(self, plane0: Tensor, plane1: Tensor, x: int = 0, y: int = 0, peak: float = 1.0) -> Tensor:
         """Return planes (B, C, h, w) at t: both frames' warped and fused, at the motion's own resolution.
 
-        x, y: where in the motion the planes begin, in pixels; padding and bars lie around. peak: the planes' range.
+        x, y: the planes' top left corner in the motion, in pixels; padding and bars lie outside. peak: their range.
         """
         h, w = plane0.shape[-2:]
         ft0, ft1, logit = (field[..., y : y + h, x : x + w] for field in (self.ft0, self.ft1, self.logit))
@@ -98,17 +98,24 @@ class SuperSloMo(nn.Module):
         """
         return self._flow(i0, i1, self.levels)
 
+    def coarse_flow(self, i0: Tensor, i1: Tensor) -> Flows:
+        """Return what `flow` knows before its look at full size, at full size: a quarter of the work."""
+        return self._coarse_flow(i0, i1, max(self.levels, 2))
+
     def _flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
         if levels == 1:
             out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
             return out[:, :2], out[:, 2:]
-        height, width = i0.shape[-2:]
-        small0, small1 = (F.avg_pool2d(padded(x, 2 * MULTIPLE), 2) for x in (i0, i1))
-        coarse = self._flow(small0, small1, levels - 1)
-        f01, f10 = (2 * resize_field(f, 2, 2)[..., :height, :width] for f in coarse)
+        f01, f10 = self._coarse_flow(i0, i1, levels)
         to0, to1 = flows_at((f01, f10), 0.5)
         left01, left10 = self._flow(backwarp(i0, to0), backwarp(i1, to1), 1)
         return f01 + backwarp(left01, f01 / 2), f10 + backwarp(left10, f10 / 2)
+
+    def _coarse_flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
+        height, width = i0.shape[-2:]
+        small0, small1 = (F.avg_pool2d(padded(x, 2 * MULTIPLE), 2) for x in (i0, i1))
+        f01, f10 = (2 * resize_field(f, 2, 2)[..., :height, :width] for f in self._flow(small0, small1, levels - 1))
+        return f01, f10
 
     def refine(
         self, i0: Tensor, i1: Tensor, flows: Flows, t: float | Tensor, bend: Tensor | None = None

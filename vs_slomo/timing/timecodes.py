@@ -148,7 +148,7 @@ class Timecodes:
         return Timeline(self.frames, tuple(self._position(n * step, parts) for n in range(length)))
 
     def multiplied(self, times: Timing) -> Timecodes:
-        """Return those of `multi` times as many frames: every frame's duration is divided."""
+        """Return the timecodes of `multi` times as many frames: each duration is divided by `multi`."""
         if rate := self.rate:
             return Timecodes.constant(times.length, rate * times.multi)
         if times.length > LISTED:

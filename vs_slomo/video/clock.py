@@ -37,7 +37,8 @@ BACK, AHEAD = 0.1, 10.0
 """Seconds by which a stream's time must jump to be taken for a new recording; ffmpeg takes the same."""
 JOINED = "matroska"
 """A format whose files may be put one behind the other as they are; within each, times do not jump back."""
-NUMBERED = re.compile(r"%0?\d{0,2}d")
+NUMBERED = re.compile(r"%0?(\d{0,2})d")
+"""A place for a number; ffmpeg fills it with zeros in any case."""
 IMAGES = {
     ".png",
     ".jpg",
@@ -117,15 +118,20 @@ def find_input(path: object, *, allow_playlist: bool = False) -> Input:
     return Input(given, _readable(given))
 
 
+def picture_name(name: str, number: int) -> str:
+    """Return the name of one of the numbered pictures."""
+    return NUMBERED.sub(lambda found: f"{number:0{found[1] or 0}d}", name, count=1)
+
+
 def numbered(path: Path) -> list[int]:
     """Return the numbers for which there is a file of a name such as "f%03d.png"."""
-    before, after = NUMBERED.split(path.name, 1)
+    before, _, after = NUMBERED.split(path.name, maxsplit=1)
     if "%" in before + after or not os.path.isdir(path.parent):  # noqa: PTH112
         return []
     names = [name.name for name in path.parent.glob(f"{glob.escape(before)}*{glob.escape(after)}")]
     middles = (name[len(before) : len(name) - len(after)] for name in names)
     numbers = (int(digits) for digits in middles if re.fullmatch(r"[0-9]{1,18}", digits))
-    return [number for number in numbers if os.path.isfile(path.parent / (path.name % number))]  # noqa: PTH113
+    return [n for n in numbers if os.path.isfile(path.with_name(picture_name(path.name, n)))]  # noqa: PTH113
 
 
 def _numbered(path: Path) -> Input:
@@ -134,9 +140,9 @@ def _numbered(path: Path) -> Input:
     if not numbers:
         raise SourceError(f"{path}: does not exist, neither as a file nor as numbered pictures")
     if gap := next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None):
-        last = path.name % numbers[-1]
+        last = picture_name(path.name, numbers[-1])
         raise SourceError(
-            f"{path}: the numbers have a gap, {path.name % gap} is missing and there are more up to {last}"
+            f"{path}: the numbers have a gap, {picture_name(path.name, gap)} is missing and there are more up to {last}"
         )
     return Input(path, str(path), min(numbers))
 

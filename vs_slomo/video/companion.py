@@ -34,7 +34,7 @@ class Part:
 
     zero: what becomes the beginning. end: None is the end of the file. stretch: how many times as long it takes.
     whole: whether what lies before `zero` is kept as well.
-    begins: when tracks are first heard, where the new file cannot tell that a player skips what lies before.
+    begins: when tracks start, for a container that cannot mark a beginning that players skip.
     """
 
     zero: Fraction
@@ -141,7 +141,7 @@ def _offset(file: Container, part: int) -> Fraction:
 
 
 def _past(done: set[int], packet: Any, file: Container, part: Part, which: int) -> set[int]:
-    """Note that the film has come well past the end of the part: what is interleaved with it has, too."""
+    """Note that the film is well past the end of the part, and so is what is interleaved with it."""
     if part.end is not None and packet.stream_index == file.video and packet.dts is not None:
         moment = packet.dts * seconds_per_tick(packet.time_base) + _offset(file, which)
         if moment > part.end + MARGIN:
@@ -244,7 +244,8 @@ class Lines(Packets):
             text = getattr(rect, "ass", b"")
             if text:
                 self.count += 1
-                made = av.Packet(bytes(text))
+                # Back to the style: ffmpeg's writer of mov_text does not end what is bold there.
+                made = av.Packet(bytes(text).replace(b"{\\r}", b"{\\b0\\i0\\u0}"))
                 made.time_base = Fraction(1, 1000)
                 made.duration = round((lasts or TEXT_LASTS) * 1000)
                 yield from self._line(made, moment - self.part.zero, lasts or Fraction(TEXT_LASTS), Fraction(1, 1000))

@@ -163,7 +163,7 @@ def _stream(stream: Any) -> Stream:
 
 
 def _codec(context: Any) -> str:
-    """Return ffmpeg's name of a codec, whichever decoder stands for it."""
+    """Return ffmpeg's name of a codec, not of one of its decoders."""
     try:
         return str(context.codec.canonical_name)
     except (AttributeError, ValueError):
@@ -264,7 +264,7 @@ Row = tuple[int, int | None, int | None, bool]
 def _timed(rows: list[Row], step: int, *, guessed: bool) -> list[tuple[int, int, bool]]:
     """Return part, time and whether it is shown, of the packets that have a time.
 
-    step: ticks from frame to frame. guessed: whether times of presentation are none that stand in the file.
+    step: ticks from frame to frame. guessed: whether the file has no presentation times, so that they are guessed.
 
     AVI and raw streams have no times of presentation, or none at all: the decoding times are as far apart, but early.
     A few packets without a time are second fields, or parts of a picture.

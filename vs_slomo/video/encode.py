@@ -24,7 +24,7 @@ from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.given import file_name, text, texts
 from vs_slomo.stops import Stops, stops
 
-from .clock import NUMBERED, numbered
+from .clock import NUMBERED, numbered, picture_name
 from .contents import Stream
 from .encoders import (
     WORTH_A_MENTION,
@@ -42,6 +42,7 @@ from .pixels import (
     Pixels,
     choose,
     colour_arguments,
+    device_arguments,
     even,
     growing,
     grown,
@@ -50,7 +51,7 @@ from .pixels import (
     raw_input,
     taken_pixels,
 )
-from .report import check_rate, check_whole, report
+from .report import check_codec, check_rate, check_whole, report
 from .segments.job import Job, Segments, pieces
 from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
 from .wanted import Tracks
@@ -72,7 +73,8 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
         if not os.path.isdir(output.parent):  # noqa: PTH112
             raise ArgumentError("output", str(output), f"a file in a folder that exists, {output.parent} does not")
         if not overwrite and (there := numbered(output)):
-            allowed = f"numbers that are not there yet, {output.name % min(there)} is, or overwrite (--overwrite)"
+            taken = picture_name(output.name, min(there))
+            allowed = f"numbers that are not there yet, {taken} is, or overwrite (--overwrite)"
             raise ArgumentError("output", str(output), allowed)
         return output
     outputs.check_output(output, overwrite=overwrite)
@@ -95,7 +97,7 @@ def is_sequence(output: Path) -> bool:
 
 
 def check_container(output: Path, options: Sequence[str]) -> None:
-    """Raise ArgumentError where ffmpeg knows no container by the output's ending, nor is told one by an option."""
+    """Raise ArgumentError where neither the output's ending nor an option names a container that ffmpeg knows."""
     check_kind(output, options)
     if container_of(output).pattern and not is_sequence(output):
         allowed = f"a name with a place for numbers, such as {output.stem}%05d{output.suffix}"
@@ -204,9 +206,10 @@ def prepare(
 ) -> Picture:
     """Return a clip as it is encoded. Raises ArgumentError."""
     name = encoder_name(codec)
+    row = encoder_row(name)
     first = clip.get_frame(0)
     has_alpha = isinstance(first.props.get("_Alpha"), vs.VideoFrame)
-    wanted = has_alpha and container_of(output).alpha and encoder_row(name).alpha
+    wanted = has_alpha and container_of(output).alpha and row.alpha
     pixels, conversion = choose(clip, codec, alpha=wanted)
     alpha = Alpha(pixels.alpha)
     if has_alpha and not pixels.alpha and not is_opaque(first.props["_Alpha"]):
@@ -214,16 +217,17 @@ def prepare(
         takes = "x.mov with prores, x.webm with vp9, x.mkv with ffv1, %05d.png and .gif keep it"
         log.warning("transparency is left out: %s does not keep it in %s (%s)", name, output.suffix, takes)
     if any(more := even(clip, pixels, codec)):
-        said = "%dx%d grows by %s, repeated: %s needs even sizes"
+        said = "%dx%d grows by %s, repeated: %s does not take that size"
         log.warning(said, clip.width, clip.height, growing(*more), name)
     clip = converted(clip, more, conversion)
     props = clip.get_frame(0).props
     family = pixels.format.color_family
     colours = colour_arguments(props, family)
     behind = [
-        *("-c:v:0", name, "-pix_fmt:v:0", pixels.name, *quality(name, crf, preset, options), *encoder_row(name).flags),
-        *("pc" if encoder_row(name).full and part == "tv" else part for part in colours),
-        *(*picture_filters(name, props), *hdr_arguments(name, props)),
+        *("-c:v:0", name, "-pix_fmt:v:0", pixels.name, *quality(name, crf, preset, options), *row.flags),
+        *(row.with_alpha if pixels.alpha and wanted else ()),
+        *("pc" if row.full and part == "tv" else part for part in colours),
+        *(*picture_filters(name, props), *device_arguments(name, options), *hdr_arguments(name, props)),
         *("-fps_mode", "passthrough"),
     ]
     return Picture(
@@ -265,6 +269,7 @@ def _run(
     blank = picture.clip.std.BlankClip(length=1)
     end = [*picture.behind, *picture.container, *options, str(part.absolute())]
     feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)
+    check_codec(part, picture.encoder, output)
     if container_of(output).even:
         check_rate(part, picture.clip.fps, output)
 
@@ -328,7 +333,7 @@ def _mend(plan: Plan, folder: Path, attempt: Callable[[], object], error: Render
 
 
 def goes(plan: Plan, item: Track | Stream, folder: Path, attempt: Callable[[], object]) -> bool:
-    """Return whether a track that stands alone in the plan goes into the container, encoded if need be."""
+    """Return whether the container takes a track, alone in its plan, encoded if need be."""
     codecs, stream = [""], item if isinstance(item, Stream) else item.stream
     if isinstance(item, Track):
         again = plan.target.sound if stream.kind == "audio" else plan.target.text

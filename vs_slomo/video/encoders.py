@@ -179,7 +179,8 @@ class Encoder:
     quality: the option for constant quality, and more that go with it; {} is the number. range: its numbers.
     default: the number where none is asked for. preset: the option for speed.
     rgb: whether RGB stays RGB. full: whether it has no other range than the full one (JPEG).
-    alpha: whether it keeps transparency. upload: frames go to the device by a filter.
+    alpha: whether it keeps transparency; with_alpha: flags that it then needs.
+    upload: the kind of device to which frames go by a filter. multiple: of what number width and height must be.
     formats: a pattern of the pixel formats that are chosen from those it takes. filters: what prepares the picture.
     flags: options in any case. hdr: how it is told of HDR10's metadata.
     """
@@ -191,7 +192,9 @@ class Encoder:
     rgb: bool = False
     full: bool = False
     alpha: bool = False
-    upload: bool = False
+    with_alpha: tuple[str, ...] = ()
+    upload: str = ""
+    multiple: int = 1
     formats: str = ".*"
     filters: str = ""
     flags: tuple[str, ...] = ()
@@ -201,6 +204,9 @@ class Encoder:
 X26X = {"range": (0, 51), "default": 18}
 LOSSLESS = Encoder(quality=(), preset="", rgb=True, alpha=True)
 SCALE = Encoder(quality=("-q:v", "{}"), range=(1, 31), preset="")
+VPX = {"quality": ("-crf", "{}", "-b:v", "0"), "preset": "-cpu-used", "alpha": True, "formats": "yuva420p|[^a]*"}
+NVENC = ("-rc", "vbr", "-cq", "{}", "-b:v", "0")
+AMF = ("-rc", "cqp", "-qp_i", "{}", "-qp_p", "{}")
 LOCAL_PALETTES = "split[whole][used];[used]palettegen=stats_mode=single[palette];[whole][palette]paletteuse=new=1"
 """A palette for each frame: one for all of them would keep the whole film in memory."""
 
@@ -210,22 +216,38 @@ ENCODERS: dict[str, Encoder] = {
     "libx265": Encoder(**X26X, hdr=Hdr("-x265-params", "master-display", "max-cll")),  # type: ignore[arg-type]
     "libsvtav1": Encoder(hdr=Hdr("-svtav1-params", "mastering-display", "content-light", (1, 1))),
     "libaom-av1": Encoder(quality=("-crf", "{}", "-b:v", "0"), preset="-cpu-used"),
-    "libvpx.*": Encoder(quality=("-crf", "{}", "-b:v", "0"), preset="-cpu-used", alpha=True, formats="yuva420p|[^a]*"),
+    # VP8's hidden frames do not go with transparency.
+    "libvpx": Encoder(**VPX, with_alpha=("-auto-alt-ref", "0")),  # type: ignore[arg-type]
+    "libvpx-.*": Encoder(**VPX),  # type: ignore[arg-type]
     "librav1e": Encoder(quality=("-qp", "{}"), range=(0, 255), preset="-speed"),
-    ".*_nvenc": Encoder(quality=("-rc", "vbr", "-cq", "{}", "-b:v", "0"), range=(0, 51)),
+    "libkvazaar": Encoder(quality=("-kvazaar-params", "qp={}"), range=(0, 51), default=22, preset="", multiple=8),
+    "av1_nvenc": Encoder(quality=NVENC, range=(0, 63)),
+    ".*_nvenc": Encoder(quality=NVENC, range=(0, 51)),
     ".*_qsv": Encoder(quality=("-global_quality", "{}"), range=(1, 51)),
-    ".*_amf": Encoder(quality=("-rc", "cqp", "-qp_i", "{}", "-qp_p", "{}"), range=(0, 51), preset="-quality"),
+    "av1_amf": Encoder(quality=AMF, range=(0, 255), preset="-quality"),
+    ".*_amf": Encoder(quality=AMF, range=(0, 51), preset="-quality"),
     ".*_videotoolbox": Encoder(quality=("-q:v", "{}"), range=(1, 100), preset=""),
-    ".*_vaapi": Encoder(quality=("-qp", "{}"), range=(0, 52), preset="-compression_level", upload=True),
+    "(h264|hevc)_vaapi": Encoder(quality=("-qp", "{}"), range=(0, 52), preset="-compression_level", upload="vaapi"),
+    ".*_vaapi": Encoder(quality=("-global_quality", "{}"), range=(1, 255), preset="", upload="vaapi"),
+    "(h264|hevc|av1)_vulkan": Encoder(quality=("-qp", "{}"), range=(0, 255), preset="", upload="vulkan"),
+    ".*_(v4l2m2m|omx|mediacodec|mf)": Encoder(quality=(), preset=""),  # these know a rate of bits only: -b:v
     "prores.*": Encoder(quality=("-qscale:v", "{}"), range=(0, 32), preset="", alpha=True),
-    "(ffv1|png|apng|qtrle|tiff|utvideo|rawvideo)": LOSSLESS,
-    "(ffvhuff|huffyuv|bmp|dpx|exr|zmbv|jpeg2000|ppm|targa)": Encoder(quality=(), preset="", rgb=True),
-    "libjxl": Encoder(quality=("-distance", "{}"), range=(0, 15), default=1, preset="", rgb=True, alpha=True),
+    "dnxhd": Encoder(quality=(), preset="", formats="yuv422p", flags=("-profile:v", "dnxhr_hq")),
+    "(ffv1|png|apng|qtrle|tiff|utvideo|magicyuv|rawvideo|ffvhuff|huffyuv)": LOSSLESS,
+    "(dpx|(lib)?(jpeg2000|openjpeg)|targa|qoi|sgi|pam)": LOSSLESS,
+    "cfhd": Encoder(**vars(LOSSLESS) | {"quality": ("-quality", "{}"), "range": (0, 12), "multiple": 16}),
+    "hap": Encoder(quality=(), preset="", rgb=True, alpha=True, with_alpha=("-format", "hap_alpha"), multiple=4),
+    "(bmp|exr|zmbv|ppm)": Encoder(quality=(), preset="", rgb=True),
+    "ljpeg": Encoder(quality=(), preset="", rgb=True, flags=("-strict", "-1")),
+    "cinepak": Encoder(quality=(), preset="", rgb=True, multiple=4),
+    "libjxl.*": Encoder(quality=("-distance", "{}"), range=(0, 15), default=1, preset="", rgb=True, alpha=True),
     "gif": Encoder(quality=(), preset="", rgb=True, alpha=True, filters=LOCAL_PALETTES),
     "libwebp.*": Encoder(quality=("-quality", "{}"), range=(0, 100), rgb=True, alpha=True),
     "wrapped_avframe": Encoder(quality=(), preset="", formats=r"gray(8|9|1\d)?(le)?|yuv4(20|22|44)p.*|yuv411p"),
     "mjpeg": Encoder(**vars(SCALE) | {"default": 2, "filters": "scale=out_range=full", "full": True}),
-    "(mpeg2video|mpeg4|mpeg1video|msmpeg4.*|wmv.*|flv|h263p?)": Encoder(**vars(SCALE) | {"default": 2}),
+    "(h263p?|rv20)": Encoder(**vars(SCALE) | {"default": 2, "multiple": 4}),
+    "(rv10|speedhq|amv|roqvideo)": Encoder(**vars(SCALE) | {"default": 2, "multiple": 16}),
+    "(mpeg2video|mpeg4|mpeg1video|msmpeg4.*|wmv.*|flv)": Encoder(**vars(SCALE) | {"default": 2}),
     "libtheora": Encoder(quality=("-q:v", "{}"), range=(0, 10), default=8, preset=""),
 }
 """By a pattern of ffmpeg's names; the first that fits counts."""

@@ -120,7 +120,7 @@ def feed(
 ) -> bool:
     """Run ffmpeg with a clip's frames on its standard input; return whether it took them all. Raises RenderError.
 
-    frames: the frames, where someone else asks for them.
+    frames: the clip's frames, where the caller requests them.
     """
 
     def write(pipe: IO[bytes]) -> None:

@@ -44,7 +44,7 @@ def match(file: Container, count: int, stamps: Stamps | None, name: str) -> Matc
     """Give each of a filter's `count` frames its time.
 
     By the filter's own times where it tells them; else by the number of frames. Where neither fits, frames are spread
-    evenly over the film's time, so that it keeps its length. Of frames with one time the last is shown.
+    over the film's times, so that it keeps its length and its rate. Of frames with one time the last is shown.
     """
     kept, times, notes = list(range(count)), None, list[str]()
     numbers_do = file.format in NO_PTS and count in (len(file.times), len(file.shown))  # what it tells is guessed too
@@ -62,13 +62,19 @@ def match(file: Container, count: int, stamps: Stamps | None, name: str) -> Matc
         said = (
             f"drops {-lost} of {len(file.times)} frames" if lost < 0 else f"gives {count} frames for {len(file.times)}"
         )
-        notes.append(f"{name} {said}; which ones is not known, so that all are spread evenly over the same time")
-        ends = int(file.times[0]), int(file.times[-1])
-        times = np.round(np.linspace(*ends, count)).astype(np.int64)
+        notes.append(f"{name} {said}; which ones is not known, so that all are spread over the same time")
+        times = _spread(file.times, count)
     keep, times, note = _apart(times, file)
     kept = [kept[n] for n in keep]
     notes += [note] if note else []
     return Matched(kept, replace(file, times=times), "; ".join(notes))
+
+
+def _spread(times: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return `count` times over the same length: some of the file's, or evenly spaced ones where it has too few."""
+    if count <= len(times):
+        return times[np.round(np.linspace(0, len(times) - 1, count)).astype(np.int64)]
+    return np.round(np.linspace(int(times[0]), int(times[-1]), count)).astype(np.int64)
 
 
 def _by_time(file: Container, stamps: Stamps) -> tuple[list[int], NDArray[np.int64]] | None:

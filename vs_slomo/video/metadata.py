@@ -64,6 +64,7 @@ def moved(chapters: Iterable[Chapter], zero: Fraction, end: Fraction | None, str
     for chapter in chapters:
         begins = max(chapter.start, zero)
         ends = chapter.end if end is None else min(chapter.end, end)
-        if begins < ends:
+        marks = chapter.start >= zero and (end is None or chapter.start < end)  # a moment, without a length
+        if begins < ends or (marks and begins == ends):
             found.append(Chapter((begins - zero) * stretch, (ends - zero) * stretch, chapter.tags))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,8 @@ def taken_pixels(codec: str) -> dict[str, Pixels]:
     if not listed:  # anything goes: y4m has no RGB
         taken = {name: pixels for name, pixels in taken.items() if pixels.format.color_family != vs.RGB}
     taken = {name: pixels for name, pixels in taken.items() if re.fullmatch(row.formats, name)}
+    if "palette" not in row.filters:  # ffmpeg makes none by itself
+        taken.pop("pal8", None)
     if "Supported sample" in text or not taken:
         raise ArgumentError("codec", codec, "an encoder that takes planar YUV from memory")
     return taken
@@ -114,6 +116,7 @@ def choose(clip: vs.VideoNode, codec: str, *, alpha: bool = False) -> tuple[Pixe
     def loss(pixels: Pixels) -> tuple[int, ...]:
         to = pixels.format
         changes = (to.color_family == vs.RGB) != keeps_rgb if is_rgb else to.color_family == vs.RGB
+        changes = changes and not (alpha and family == vs.GRAY)  # no planar format has gray and transparency
         coarser = max(0, to.subsampling_w - across) + max(0, to.subsampling_h - down)
         wider = to.bits_per_sample - bits
         other = (to.color_family == vs.GRAY) != (family == vs.GRAY)
@@ -163,15 +166,16 @@ def encodable(clip: vs.VideoNode, codec: str) -> tuple[str, dict[str, Any]]:
 
 
 def even(clip: vs.VideoNode, pixels: Pixels, codec: str) -> tuple[int, int]:
-    """Return by how many columns and rows a clip must grow for a format that keeps colours more coarsely.
+    """Return by how many columns and rows a clip must grow for an encoder, and a format that keeps colours coarsely.
 
     Gray counts as such where players decode it with colours (H.264).
     """
     to = pixels.format
     across, down = to.subsampling_w, to.subsampling_h
-    if to.color_family == vs.GRAY and not encoder_row(encoder_name(codec)).rgb:
+    row = encoder_row(encoder_name(codec))
+    if to.color_family == vs.GRAY and not row.rgb:
         across, down = 1, 1
-    return -clip.width % (1 << across), -clip.height % (1 << down)
+    return -clip.width % max(1 << across, row.multiple), -clip.height % max(1 << down, row.multiple)
 
 
 def grown(clip: vs.VideoNode, columns: int, rows: int) -> vs.VideoNode:
@@ -231,6 +235,14 @@ def picture_filters(name: str, props: Mapping[str, Any]) -> list[str]:
     steps += ["format=nv12|p010,hwupload"] if row.upload else []
     steps += [row.filters] if row.filters else []
     return ["-filter:v:0", ",".join(steps)] if steps else []
+
+
+def device_arguments(name: str, options: Sequence[str]) -> list[str]:
+    """Return the arguments that open the device to which frames go, unless the user's options name one."""
+    kind = encoder_row(name).upload
+    if not kind or any(option.endswith(("hw_device", "_device")) for option in options):
+        return []
+    return ["-init_hw_device", f"{kind}=frames", "-filter_hw_device", "frames"]
 
 
 def hdr_arguments(name: str, props: Mapping[str, Any]) -> list[str]:

@@ -50,6 +50,22 @@ def check_playlist(path: Path, depth: int = 0) -> None:
                 check_playlist(place, depth + 1)
 
 
+def parts(path: Path, depth: int = 0) -> Iterator[Path]:
+    """Yield the files that a playlist names, and those that the playlists among them name; none for other files."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+            text = (head + file.read(LARGEST)).decode("utf-8", "surrogateescape") if HEAD.match(head) else ""
+    except OSError:
+        return
+    for name in named(text) if depth <= DEEPEST else ():
+        for said in {name, unquote(name)}:
+            place = path.parent / said.partition("?")[0]
+            if "\0" not in said and os.path.isfile(place):  # noqa: PTH113  # of any name
+                yield place
+                yield from parts(place, depth + 1)
+
+
 def named(text: str) -> Iterator[str]:
     """Yield all that a playlist names."""
     if re.match(r"\ufeff?\s*ffconcat", text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
@@ -14,9 +15,11 @@ from vs_slomo.errors import ArgumentError
 from vs_slomo.filters.options import check_switch
 from vs_slomo.given import file_name, text
 
+from .clock import NUMBERED, numbered, picture_name
 from .encode import check_container, check_encoding, check_output, encode
 from .feed import Progress
 from .pixels import encodable, raw_input
+from .playlists import parts
 from .script import Graph, graph, parse_span
 from .segments.asked import asked
 from .segments.cluster import chosen, crew
@@ -100,7 +103,8 @@ def render(
     check_switch("overwrite", overwrite)
     check_switch("subtitles", subtitles)
     if overwrite:
-        check_other(file_name("input", input), file_name("output", output))
+        for given in filter(None, (input, tracks_from)):
+            check_other(file_name("input", given), file_name("output", output))
     output = check_output(output, overwrite=overwrite)
     audio = check_audio(audio, interpolation)
     if preview:
@@ -109,7 +113,7 @@ def render(
     codec, options = check_encoding(output, codec, crf, preset, options)
     check_container(output, options)
     seconds = None if segment is None else check_seconds(segment)
-    hands = chosen(workers, cluster, interpolation.get("device"))
+    hands = chosen(workers, cluster, interpolation.get("device"), segments=seconds is not None)
     call: dict[str, Any] = {"source": source, "span": span, "codec": codec, "progressive": progressive}
     call |= {"deinterlace": deinterlace, "allow_playlist": allow_playlist, **interpolation}
     call |= {"preview": True} if preview else {}
@@ -197,10 +201,23 @@ def check_sound(tracks: Tracks, *, curve: bool) -> Tracks:
 
 
 def check_other(given: Path, output: Path) -> None:
-    """Raise ArgumentError where the output is the input."""
-    try:
-        same = given.exists() and output.exists() and output.samefile(given)
-    except (OSError, ValueError):
-        return
-    if same:
-        raise ArgumentError("output", str(output), "another file than the input")
+    """Raise ArgumentError where the output is the input, one of its numbered pictures, or named in its playlist."""
+    own = _identities([given, *_pictures(given), *parts(given)])
+    if own & _identities([output, *_pictures(output)]):
+        raise ArgumentError("output", str(output), "another file than the input, or what the input names")
+
+
+def _pictures(path: Path) -> list[Path]:
+    """Return the numbered pictures of a name such as "f%03d.png"."""
+    there = numbered(path) if NUMBERED.search(path.name) else []
+    return [path.with_name(picture_name(path.name, number)) for number in there]
+
+
+def _identities(paths: list[Path]) -> set[tuple[int, int]]:
+    """Return what tells files apart whatever they are called, of those that are there."""
+    found = set()
+    for path in paths:
+        with suppress(OSError, ValueError):
+            about = path.stat()
+            found.add((about.st_dev, about.st_ino))
+    return found

@@ -51,6 +51,19 @@ def check_whole(part: Path, frames: int, output: Path, *, counted: bool) -> Cont
     return found
 
 
+RAW = ("rawvideo", "wrapped_avframe")
+"""Encoders whose frames are raw."""
+
+
+def check_codec(part: Path, encoder: str, output: Path) -> None:
+    """Raise RenderError where a rehearsal shows that a container takes a codec that it cannot name for raw frames."""
+    if encoder in RAW or not container_of(output).countable or not part.is_file() or not part.stat().st_size:
+        return
+    found = read_contents(Input(part.absolute(), str(part.absolute())))
+    if any(s.index == found.video and s.codec == "rawvideo" for s in found.streams):
+        raise RenderError(f"{output.name}: this kind of file does not take {encoder}: it cannot be read again")
+
+
 def check_rate(part: Path, fps: Fraction, output: Path) -> None:
     """Raise RenderError where a rehearsal shows that a container has turned a rate into the nearest it knows (MXF)."""
     found = read_contents(Input(part.absolute(), str(part.absolute())))

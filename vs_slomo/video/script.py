@@ -121,7 +121,7 @@ def graph(
     pixels, conversion = choose(clip, codec)
     opaque = "_Alpha" not in clip.get_frame(0).props
     if conversion and opaque and any(more := even(clip, pixels, codec)):
-        said = "%s: %dx%d grows by %s, repeated: %s needs even sizes"
+        said = "%s: %dx%d grows by %s, repeated: %s does not take that size"
         log.warning(said, file.path.name, clip.width, clip.height, growing(*more), encoder_name(codec))
         clip = grown(clip, *more)
         lines += grown_lines(clip.format, *more)
@@ -144,7 +144,7 @@ def graph(
 
 
 def requests(before: vs.VideoNode, after: vs.VideoNode, given: Mapping[str, Any]) -> int:
-    """Return for how many frames of an interpolated clip the host is to be asked at once."""
+    """Return how many frames of an interpolated clip to request at once."""
     options = check_options(
         (before.width, before.height), **{name: value for name, value in given.items() if name in MOVING}
     )

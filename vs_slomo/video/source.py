@@ -58,7 +58,7 @@ def source(path: str | os.PathLike[str], source: str | None = None, *, allow_pla
 
     As displayed: turned and mirrored as the container says, without the frames that its edit list hides, with its
     sample aspect ratio. Colours are the frames' own properties. A format or size that changes on the way becomes the
-    first frame's. path: a file, or numbered pictures such as "frames/%05d.png", which come at 25 frames a second.
+    first frame's. path: a file, or numbered pictures such as "frames/%05d.png", which are read at 25 frames a second.
 
     source: "ffms2" (the VapourSynth plugin), "bs" (BestSource), "lsmas" (L-SMASH), "pyffms2" (the Python bindings);
         None takes the first of them that is installed and opens the file.
@@ -190,7 +190,7 @@ def displayed(clip: vs.VideoNode, matched: Matched) -> vs.VideoNode:
 
 
 OWN_PROPS = ["_SARNum", "_SARDen", "_AbsoluteTime", "Rotation", "Flip", "FlipVertical", "FlipHorizontal"]
-"""What filters disagree about, or what holds no longer."""
+"""Properties that filters disagree about, or that are no longer true."""
 
 
 def only(clip: vs.VideoNode, kept: list[int]) -> vs.VideoNode:

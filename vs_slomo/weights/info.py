@@ -164,7 +164,7 @@ def _short(text: str, most: int = LONGEST_NUMBER) -> str:
 
 
 def _json(text: str) -> Any:
-    """Return what a JSON text says, None where it is none."""
+    """Return what a JSON text says; None where the text is not JSON."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):

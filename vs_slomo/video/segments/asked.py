@@ -11,6 +11,7 @@ from typing import Any
 
 import vapoursynth as vs
 
+from vs_slomo.engine.settings import check_device, check_precision
 from vs_slomo.video.ffmpeg import ffmpeg, run
 from vs_slomo.video.script import Graph
 from vs_slomo.weights import find
@@ -26,7 +27,7 @@ def asked(path: Path, made: Graph, interpolation: Mapping[str, Any], **more: Any
         "input": str(path) if stat is None else {"size": stat.st_size, "time": stat.st_mtime_ns},
         "model": digest(find(interpolation.get("model") or "bundled")),
         "curve": _curve(interpolation.get("curve")),
-        "versions": versions(),
+        "versions": versions(interpolation),
         **more,
     }
 
@@ -37,8 +38,14 @@ def _curve(curve: Any) -> str | None:
     return None if curve is None else repr(curve)
 
 
-def versions(model: str | os.PathLike[str] | None = None) -> dict[str, str]:
-    """Return the versions of what makes frames and parts. model: where it is a name, not a file, it is compared too."""
+def versions(call: Mapping[str, Any]) -> dict[str, str]:
+    """Return the versions of what makes frames and parts, and the networks' precision, which depends on the processor.
+
+    call: what the graph is made of. Where its model is a name, not a file, it is compared too.
+    """
+    model, device = call.get("model"), call.get("device")
+    device = check_device(device) if device is None or isinstance(device, str) else str(next(iter(device)))
+    precision = check_precision(call.get("precision"), device)
     packages = {name: _version(name) for name in ("vs-slomo", "torch", "numpy", "opencv-python-headless", "av")}
     plugins = {plugin.namespace: str(getattr(plugin, "version", "")) for plugin in vs.core.plugins()}
     filters = {name: plugins[name] for name in ("ffms2", "bs", "lsmas", "bwdif") if name in plugins}
@@ -46,7 +53,15 @@ def versions(model: str | os.PathLike[str] | None = None) -> dict[str, str]:
     encoder = said.partition(" Copyright")[0] or ffmpeg()
     host = f"R{vs.__version__.release_major}"
     named = {} if model is not None and Path(model).is_file() else {"model": digest(find(model or "bundled"))[:12]}
-    return {**packages, **filters, **named, "VapourSynth": host, "ffmpeg": encoder, "machine": platform.machine()}
+    return {
+        **packages,
+        **filters,
+        **named,
+        "VapourSynth": host,
+        "ffmpeg": encoder,
+        "machine": platform.machine(),
+        "precision": precision,
+    }
 
 
 def _version(name: str) -> str:

@@ -21,6 +21,7 @@ from vs_slomo.video.vpy import is_script
 from .cut import Segment
 from .engine import connected, ray
 from .folder import Part
+from .making import cores
 from .ship import Shipped
 from .worker import Recipe, check, work
 
@@ -135,7 +136,8 @@ class Workers:
             join=job.join_,
             options=job.options,
             threads=self.needs.cpus,
-            versions=versions(self.call.get("model")),
+            encoder_threads=job.threads,
+            versions=versions(self.call),
             folder=str(job.folder.path.absolute()),
             token=token,
         )
@@ -160,21 +162,19 @@ class Workers:
         return replace(recipe, files=files, indexes={path.name: engine.put(path.read_bytes()) for path in found})
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def chosen(workers: int | str | None, cluster: str | None, device: object) -> tuple[int, str | None, Needs] | None:
+def chosen(
+    workers: int | str | None, cluster: str | None, device: object, *, segments: bool = True
+) -> tuple[int, str | None, Needs] | None:
     """Return how many workers there are, the cluster's address, and what each needs; None is this process alone.
 
-    workers: a number, or "auto": one for each GPU. device: as `slomo` is told. Raises ArgumentError.
+    workers: a number, or "auto": one for each GPU. device: as `slomo` is told. segments: False is one piece, for which
+    a cluster of the environment is not used. Raises ArgumentError.
     """
     if workers is not None and cluster is not None:
         raise ArgumentError("workers", workers, "not together with cluster, whose machines say how many there are")
     if workers not in (None, "auto") and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise ArgumentError("workers", workers, "None, a number from 1, or auto")
-    if workers is None and cluster is None and find_spec("ray"):
+    if workers is None and cluster is None and segments and find_spec("ray"):
         cluster = os.environ.get("RAY_ADDRESS") or None
     if workers is None and cluster is None:
         return None

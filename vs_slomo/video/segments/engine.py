@@ -17,13 +17,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from vs_slomo.errors import ArgumentError
+from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.stops import SIGNALS
 
 log = logging.getLogger("vs_slomo")
 
 STORE_BYTES = 256 << 20
 """For Ray's store of objects on this machine: parts are not kept in it."""
+STARTS = 3
+"""How often Ray is started on this machine: it gives up after 30 seconds, which a busy machine may take."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "error",
@@ -36,7 +38,7 @@ QUIET = {
 def ray(*, local: bool = False) -> Any:
     """Return Ray. Raises ArgumentError where it is not installed.
 
-    local: it is to be started on this machine. It listens on all addresses: who lacks its token is not let in.
+    local: it is to be started on this machine. It listens on all addresses, and lets in only those who have its token.
     """
     if "ray" not in sys.modules:  # it reads the environment when it is loaded
         own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if local else {}
@@ -69,17 +71,31 @@ def connected(address: str | None, cpus: int, gpus: int) -> Iterator[None]:
     else:
         options |= {"address": address}
     try:
-        try:
-            with _silent(), _own_signals():
-                engine.init(**options)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            allowed = f"the address of a Ray cluster that runs ({str(error).splitlines()[0]})"
-            raise ArgumentError("cluster", address, allowed) from error
+        _init(engine, options, tries=STARTS if address is None else 1)
         yield
     finally:
         engine.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _init(engine: Any, options: Mapping[str, Any], tries: int) -> None:
+    """Start Ray or connect to it. Raises ArgumentError for a cluster's address, else RenderError."""
+    for left in reversed(range(tries)):
+        try:
+            with _silent(), _own_signals():
+                engine.init(**options)
+        except Exception as error:
+            engine.shutdown()
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            log.debug("Ray: %s", why)
+            if options["address"] != "local":
+                allowed = f"the address of a Ray cluster that runs ({why})"
+                raise ArgumentError("cluster", options["address"], allowed) from error
+            if not left:
+                raise RenderError(f"Ray does not start on this machine: {why}") from error
+        else:
+            return
 
 
 @contextmanager

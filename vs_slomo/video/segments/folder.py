@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from vs_slomo import outputs
@@ -54,10 +55,14 @@ class Part:
 
 @dataclass
 class Folder:
-    """An open folder of parts; this process holds its lock. parts: those that are whole, by number."""
+    """An open folder of parts; this process holds its lock.
+
+    threads: of the encoder; the first run has chosen it. parts: those that are whole, by number.
+    """
 
     path: Path
     run: str
+    threads: int
     parts: dict[int, Part] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
 
@@ -98,7 +103,8 @@ class Folder:
 
 
 def folder_of(output: Path) -> Path:
-    """Return the folder of an output's parts."""
+    """Return the folder of an output's parts, absolute: to ffmpeg and PyAV "a:b.mp4" is no name of a file."""
+    output = output.absolute()
     try:
         longest = os.pathconf(output.parent, "PC_NAME_MAX")
     except (AttributeError, OSError, ValueError):
@@ -110,16 +116,17 @@ def folder_of(output: Path) -> Path:
 
 
 @contextmanager
-def opened(output: Path, asked: Mapping[str, Any], *, restart: bool = False) -> Iterator[Folder]:
+def opened(output: Path, asked: Mapping[str, Any], threads: int, *, restart: bool = False) -> Iterator[Folder]:
     """Open the folder of an output's parts, or make it; hold its lock meanwhile.
 
-    asked: what the parts depend on, as JSON has it; what is there must have been asked the same. restart: throw away
-    what is there. Raises ArgumentError: another command, another run at work, or a folder that is not ours.
+    asked: what the parts depend on, as JSON has it; what is there must have been asked the same. threads: of the
+    encoder, if no earlier run has chosen. restart: throw away what is there. Raises ArgumentError: another command,
+    another run at work, or a folder that is not ours.
     """
     path = folder_of(output)
     with _locked(path, output):
-        runs, parts, joined = _read(path, output, asked, restart=restart)
-        folder = Folder(path, secrets.token_hex(4), parts, runs)
+        threads, runs, parts, joined = _read(path, output, asked, threads, restart=restart)
+        folder = Folder(path, secrets.token_hex(4), threads, parts, runs)
         for name in joined:
             if re.fullmatch(r"\.[0-9a-f]{12}\.\w{1,16}", name):  # as `outputs` names what is not whole yet
                 output.with_name(name).unlink(missing_ok=True)
@@ -167,34 +174,36 @@ def _locked(path: Path, output: Path) -> Iterator[None]:
 
 
 def _read(
-    path: Path, output: Path, asked: Mapping[str, Any], *, restart: bool
-) -> tuple[set[str], dict[int, Part], list[str]]:
-    """Return the runs, whole parts and joined files of a folder; begin it where it is empty."""
+    path: Path, output: Path, asked: Mapping[str, Any], threads: int, *, restart: bool
+) -> tuple[int, set[str], dict[int, Part], list[str]]:
+    """Return threads, runs, whole parts and joined files of a folder; begin it where it is empty."""
     wanted = json.loads(json.dumps({"format": FORMAT, **asked}))
     manifest = path / MANIFEST
     if not manifest.exists():
-        outputs.write_text(manifest, json.dumps(wanted, indent=1))
-        return set(), {}, []
+        outputs.write_text(manifest, json.dumps({**wanted, "threads": threads}, indent=1))
+        return threads, set(), {}, []
     try:
         there = json.loads(manifest.read_text(encoding="utf-8"))
         ours = isinstance(there, dict) and there.get("format") == FORMAT
-    except (OSError, ValueError):
+        chosen = int(there.pop("threads")) if ours else 0
+    except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
-        allowed = f"a file whose parts can be kept in {path}, which has a manifest that is not ours"
+        why = "whose manifest is damaged or not ours; to begin anew, remove that folder"
+        allowed = f"a file whose parts can be kept in {path}, {why}"
         raise ArgumentError("output", str(output), allowed)
     runs, parts, joined = _journal(path)
     if restart:
-        folder = Folder(path, "", {}, runs)
+        folder = Folder(path, "", threads, {}, runs)
         for file in [*folder.names(), path / JOURNAL]:
             if file.name != LOCK:
                 file.unlink(missing_ok=True)
-        outputs.write_text(manifest, json.dumps(wanted, indent=1))
-        return set(), {}, joined
+        outputs.write_text(manifest, json.dumps({**wanted, "threads": threads}, indent=1))
+        return threads, set(), {}, joined
     if other := differences(there, wanted):
         allowed = f"the command whose parts are in {path} ({'; '.join(other)}), or --restart, which throws them away"
         raise ArgumentError("output", str(output), allowed)
-    return runs, {number: part for number, part in parts.items() if is_whole(path, part)}, joined
+    return chosen, runs, {number: part for number, part in parts.items() if is_whole(path, part)}, joined
 
 
 def _journal(path: Path) -> tuple[set[str], dict[int, Part], list[str]]:
@@ -204,10 +213,10 @@ def _journal(path: Path) -> tuple[set[str], dict[int, Part], list[str]]:
     except FileNotFoundError:
         lines = []
     for line in lines:
-        with suppress(ValueError, TypeError, KeyError):
+        with suppress(ValueError, TypeError, KeyError, msgspec.MsgspecError):
             told = json.loads(line)
             if "part" in told:
-                part = Part(**told["part"])
+                part = msgspec.convert(told["part"], Part)
                 parts[part.number] = part
             elif "run" in told:
                 runs.add(str(told["run"]))
@@ -237,10 +246,10 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any], above: str 
 
 
 def is_whole(path: Path, part: Part) -> bool:
-    """Return whether a part is as it was noted."""
+    """Return whether a part is as it was noted, and in the folder."""
     file = path / part.name
     try:
-        return file.stat().st_size == part.size and digest(file) == part.digest
+        return file.parent == path and file.stat().st_size == part.size and digest(file) == part.digest
     except OSError:
         return False
 

@@ -21,7 +21,7 @@ from vs_slomo.video.feed import Progress, in_order, piped
 from .cut import Join, Segment, cut, joining
 from .folder import Folder, Part, opened
 from .joining import Joiner
-from .making import make
+from .making import cores, make, threads_of
 
 if TYPE_CHECKING:
     from vs_slomo.video.encode import Picture
@@ -90,13 +90,14 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One output in the making."""
+    """One output in the making. threads: of the encoder, for each part."""
 
     picture: Picture
     output: Path
     options: Sequence[str]
     join_: Join
     segments: Sequence[Segment]
+    threads: int
     folder: Folder
     workers: Workers | None
 
@@ -165,6 +166,7 @@ class InThisProcess:
             job.folder.new_part(segment.number, job.join_.part),
             join=job.join_,
             options=job.options,
+            threads=job.threads,
             stopped=stopped,
             progress=lambda done, _total: tally.frames(segment.number, done),
             frames=islice(frames, segment.frames),
@@ -217,7 +219,9 @@ def pieces(picture: Picture, output: Path, options: Sequence[str], segments: Seg
         "encoder": [*picture.before, *picture.behind, *picture.container],
         "options": [*options],
     }
-    with opened(output, asked, restart=segments.restart) as folder:
+    with opened(output, asked, threads_of(picture.encoder, cores()), restart=segments.restart) as folder:
+        lengths = {segment.number: segment.frames for segment in found}
+        folder.parts = {n: part for n, part in folder.parts.items() if part.frames == lengths.get(n)}
         missing = sum(s.frames for s in found if s.number not in folder.parts)
         kind = "lossless" if picture.encoder.startswith(LOSSLESS) else "lossy"
         size = round(clip.width * clip.height * (missing + clip.num_frames) * BITS_PER_PIXEL[kind] / 8)
@@ -228,6 +232,7 @@ def pieces(picture: Picture, output: Path, options: Sequence[str], segments: Seg
             options=options,
             join_=join,
             segments=found,
+            threads=folder.threads,
             folder=folder,
             workers=segments.workers,
         )

@@ -19,6 +19,8 @@ from .cut import Join, Segment
 from .folder import Part, digest
 
 MILLISECONDS = 1000
+HEVC_SEI = (39, 40)
+"""Kinds of HEVC's NAL units that only inform."""
 
 
 def look(path: Path, segment: Segment, fps: Fraction) -> Part:
@@ -54,6 +56,25 @@ def _packets(container: Any) -> Iterator[Any]:
 def _number(packet: Any, fps: Fraction) -> int:
     """Return a packet's frame, counted from the part's first."""
     return round(int(packet.pts) * seconds_per_tick(packet.time_base) * fps)
+
+
+def _compared(context: Any) -> Any:
+    """Return what of a stream's header must be the same in all parts.
+
+    x265 also writes there which instructions the processor has; in HEVC's header (ISO 14496-15) it is an array of SEI.
+    """
+    header = context.extradata
+    if context.name != "hevc" or not header or header[0] != 1:
+        return header
+    found, place = [header[:22]], 23
+    for _ in range(header[22]):
+        kind, count = header[place] & 0x3F, int.from_bytes(header[place + 1 : place + 3])
+        place += 3
+        for _ in range(count):
+            end = place + 2 + int.from_bytes(header[place : place + 2])
+            found += [] if kind in HEVC_SEI else [header[place:end]]
+            place = end
+    return found
 
 
 class Pipe:
@@ -102,7 +123,7 @@ class Joiner:
         """Look at what the stream is like, before ffmpeg writes over that file; return what writes into a pipe."""
         av = pyav()
         first = self.folder / self.parts[0].name
-        model = av.open(str(self.like if self.join.pipe == "matroska" else first))
+        model = av.open(str(self.like.absolute() if self.join.pipe == "matroska" else first))
 
         def write(pipe: IO[bytes], check: Callable[[], None]) -> None:
             flags = {"movflags": "+frag_keyframe+empty_moov+delay_moov+default_base_moof"}
@@ -120,7 +141,7 @@ class Joiner:
         shown = self.lead
         for part in self.parts:
             with av.open(str(self.folder / part.name)) as container:
-                own = container.streams.video[0].codec_context.extradata
+                own = _compared(container.streams.video[0].codec_context)
                 if header is not None and own != header:
                     raise RenderError(f"{part.name}: the encoder wrote another header than into the part before it")
                 header = own

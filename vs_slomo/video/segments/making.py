@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,22 @@ TAGS = {"libx265": ("-tag:v", "hvc1")}
 """Headers in the container's own place, not among the frames."""
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of(encoder: str, cores: int) -> int:
+    """Return how many threads an encoder gets for each part, about as many as it takes by itself.
+
+    x264, x265 and libaom make other bits with another number, so all parts of a job have the same, whoever makes them.
+    For x265 it is how many frames it works on at once.
+    """
+    if encoder == "libx265":
+        return 1 + sum(cores >= more for more in (4, 8, 16))
+    return min(16, max(2, cores * 3 // 2))
+
+
 def make(
     picture: Picture,
     segment: Segment,
@@ -29,16 +46,17 @@ def make(
     *,
     join: Join,
     options: Sequence[str],
+    threads: int,
     stopped: Stops,
     progress: Progress | None = None,
     frames: Iterator[vs.VideoFrame] | None = None,
 ) -> Part:
     """Encode a segment into a file, and return the part once it is whole; else no file is left. Raises RenderError.
 
-    frames: those of the segment; None asks the clip for them.
+    threads: of the encoder. frames: those of the segment; None asks the clip for them.
     """
     clip = picture.clip[segment.first : segment.last]
-    encoder = [*picture.behind, *options, *TAGS.get(picture.encoder, ())]
+    encoder = [*picture.behind, "-threads:v", str(threads), *options, *TAGS.get(picture.encoder, ())]
     arguments = [*picture.input(), "-map", "0:v", *encoder, "-f", join.part, str(path.absolute())]
     try:
         feed(arguments, clip, stopped, picture.alpha, progress, frames)

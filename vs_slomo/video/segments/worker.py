@@ -28,7 +28,8 @@ class Recipe:
     call: what `graph` or `script_graph` is given. file: what `probe` found; None for a script without one.
     borders: in place of "auto". text: of a script. files: those that are read, by the argument that names them.
     indexes: the source filter's, by name, as references. picture: the parts of `encode.Picture` that are not clips.
-    threads: of each worker. folder: the driver's folder of parts, and a file in it with a content that no other has.
+    threads: of each worker. encoder_threads: of each part's encoder. folder: the driver's folder of parts, and a file
+    in it with a content that no other has.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Recipe:
     join: Join
     options: Sequence[str]
     threads: int
+    encoder_threads: int
     versions: Mapping[str, str]
     folder: str
     token: tuple[str, str]
@@ -84,7 +86,7 @@ def check(recipe: Recipe) -> dict[str, Any]:
 def _check_versions(recipe: Recipe) -> None:
     from .asked import versions
 
-    here, there = versions(recipe.call.get("model")), recipe.versions
+    here, there = versions(recipe.call), recipe.versions
     other = [
         f"{name} {here.get(name, 'missing')} here, {there.get(name, 'missing')} on the driver"
         for name in sorted({*here, *there})
@@ -202,7 +204,8 @@ def _reported(recipe: Recipe, segment: Segment, path: Path, stopped: Any) -> Ite
             segment,
             path,
             join=recipe.join,
-            options=["-threads:v", str(recipe.threads), *recipe.options],
+            options=recipe.options,
+            threads=recipe.encoder_threads,
             stopped=stopped,
             progress=note,
         )
