@@ -99,8 +99,9 @@ def classical_motion(
             return ft0, ft1, torch.zeros_like(ft0[:, :1])
         return ft0, ft1, DOUBT * (remapped(hidden0, ft0, rows.start) - remapped(hidden1, ft1, rows.start))
 
+    ft0, ft1, logit = in_bands(moved, f01)
     # Without occlusion t is 1/2, where a logit of 0 means half each.
-    return Motion(*in_bands(moved, f01), t if occlusion else 0.5, fusion, (ratio, ratio))
+    return Motion(ft0, ft1, logit, t if occlusion else 0.5, fusion, (ratio, ratio))
 
 
 def hidden(there: Tensor, back: Tensor, top: int = 0) -> Tensor:
