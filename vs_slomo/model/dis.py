@@ -121,8 +121,8 @@ def remapped(image: Tensor, flow: Tensor, top: int = 0) -> Tensor:
     """
     if image.device.type != "cpu":
         return backwarp(image, flow)
-    x, y = (flow + pixel_grid(*flow.shape[-2:]))[0].numpy()
-    y += top
+    height, width = flow.shape[-2:]
+    x, y = (flow + pixel_grid(top + height, width)[..., top:, :])[0].numpy()
     out = torch.empty(*image.shape[:2], *flow.shape[-2:])
     for plane, target in zip(image[0].contiguous().numpy(), out[0].numpy(), strict=True):
         cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_REPLICATE)
