@@ -633,7 +633,7 @@ INTEGER = "an integer of at least 1"
         ({"slow_motion": "no"}, "slow_motion: got 'no', allowed: True or False"),
         ({"sc": "yes"}, "sc: got 'yes', allowed: True or False"),
         ({"sc": None}, "sc: got None, allowed: True or False"),
-        ({"flow": "raft"}, "flow: got 'raft', allowed: None or one of unet, dis, both, fast"),
+        ({"flow": "raft"}, "flow: got 'raft', allowed: None or one of unet, dis, guided, both, fast"),
         ({"precision": "fp8"}, "precision: got 'fp8', allowed: None or one of fp32, fp16, bf16"),
         ({"precision": ["fp32"]}, "precision: got ['fp32'], allowed: None or one of fp32, fp16, bf16"),
         ({"sc_threshold": 2}, "sc_threshold: got 2, allowed: a number in [0, 1]"),
