@@ -21,13 +21,18 @@ from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.dis import between, dis_flow, luma, nearer, refined
+from vs_slomo.model.dis import between, dis_flow, nearer, refined
 from vs_slomo.model.flow import Classical, Seen
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.weights import FLOWS, SCALES
 
 MULTIPLIES = settings.multiplies_bfloat16
 """The processor's own answer: `single_precision` hides it from the other tests."""
+
+
+def luma(rgb):
+    """The luma of (1, 3, H, W) RGB, as DIS sees it."""
+    return (255 * torch.einsum("c,chw->hw", torch.tensor([0.299, 0.587, 0.114]), rgb[0])).round().byte().numpy()
 
 
 def textured(height, width, x=0, y=0):

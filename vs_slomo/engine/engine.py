@@ -22,10 +22,11 @@ from torch import Tensor
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
+from vs_slomo.model.bands import in_bands
 from vs_slomo.model.curved import acceleration
 from vs_slomo.model.dis import classical_motion
 from vs_slomo.model.flow import Seen
-from vs_slomo.model.fusion import FUSIONS
+from vs_slomo.model.fusion import DRAFT, FUSIONS
 from vs_slomo.model.superslomo import Motion, SuperSloMo
 from vs_slomo.model.unet import MULTIPLE, UNet
 from vs_slomo.model.warp import Flows
@@ -158,15 +159,20 @@ class Engine:
 
         pace: how long these last, divided by the time that the pair itself lasts.
         """
-        (_, back), (ahead, _) = previous.finest, next_.finest
-        return replace(pair, bend=acceleration(pair.finest, back, ahead, *pace))
+        fields = *pair.finest, previous.finest[1], next_.finest[0]
+
+        def rows(some: slice) -> tuple[Tensor]:
+            f01, f10, back, ahead = (x[..., some, :] for x in fields)
+            return (acceleration((f01, f10), back, ahead, *pace),)
+
+        return replace(pair, bend=in_bands(rows, fields[0])[0])
 
     @_on_its_thread
     def motion(self, pair: Pair, t: float) -> Motion:
         """Return the motion at t in (0, 1), for planes that `render` can move."""
-        fusion = FUSIONS[self.model.fusion]
         if not self.stage.refined:
-            return classical_motion(pair.flows, t, bend=pair.bend, fusion=fusion, ratio=self.settings.scale)
+            return classical_motion(pair.flows, t, bend=pair.bend, fusion=DRAFT, ratio=self.settings.scale)
+        fusion = FUSIONS[self.model.fusion]
         # On CUDA t is filled in there: in a recording a number would stay what it was.
         at: Tensor | float = torch.full((1, 1, 1, 1), t, device=self.device) if self.device.type == "cuda" else t
         ft0, ft1, logit = self._moved(pair.i0, pair.i1, *pair.flows, *(pair.finer or (None, None)), pair.bend, at)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 from dataclasses import replace
 
 import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
+from vs_slomo.model.agreement import clamped
+from vs_slomo.model.bands import in_bands
 from vs_slomo.model.fusion import PLAIN, Moving, Warped, Way
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import resize_field
@@ -42,12 +46,26 @@ def render(
         made = by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
         if made is not None:
             return made
-    a, b = plane0.float(), plane1.float()
-    if motion.fusion.spreads and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
+    a, b = in_float(plane0), in_float(plane1)
+    if motion.fusion is not PLAIN and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
         motion = replace(motion, fusion=PLAIN)  # NaN, infinity, or overflow: it would spread to the neighbours
-    way = with_opencv if a.device.type == "cpu" and EXACT_REMAP else plain
-    values = way(motion, a, b, ratio_x, ratio_y, origin, peak or 1)
-    return values if peak is None else values.round_().clamp_(0, peak).to(plane0.dtype)
+    if a.device.type == "cpu" and EXACT_REMAP:
+        values = with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, plane0.dtype)
+    else:
+        values = rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), plane0.dtype, peak or 1)
+    return clamped(values, a, b) if peak is None and motion.fusion.overshoots else values
+
+
+def in_float(plane: Tensor) -> Tensor:
+    """Return a plane as float32, on the CPU by one thread: several would wait for each other longer than it takes."""
+    return (
+        plane.float() if plane.device.type != "cpu" else torch.from_numpy(plane.numpy().astype(np.float32, copy=False))
+    )
+
+
+def rounded(values: Tensor, dtype: torch.dtype, peak: float) -> Tensor:
+    """Return values in a type. For integers they are rounded and clamped to [0, peak]; floats stay float32."""
+    return values if dtype.is_floating_point else values.round_().clamp_(0, peak).to(dtype)
 
 
 def plain(
@@ -64,14 +82,21 @@ def plain(
 
 
 class OpenCV(Way):
-    """Planes of batch 1 on the CPU, by OpenCV's remap and blur: exact up to rounding, in half of the time or less."""
+    """Planes of batch 1 on the CPU, by OpenCV's remap and blur: exact up to rounding, in half of the time or less.
+
+    top: the row of the planes at which the flows begin; they may have fewer rows than the planes.
+    """
+
+    def __init__(self, top: int = 0) -> None:
+        self.top = top
 
     def warp(self, moving: Moving, sampling: str) -> Warped:
         """Warp by `cv2.remap`."""
         interpolation = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}[sampling]
-        height, width = moving.plane0.shape[-2:]
-        across, down = torch.arange(width), torch.arange(height).view(-1, 1)
-        sources, warped = torch.empty(2, 2, height, width), torch.empty(2, *moving.plane0.shape)
+        height, width = moving.ft0.shape[-2:]
+        across, down = torch.arange(width), torch.arange(self.top, self.top + height).view(-1, 1)
+        sources = torch.empty(2, 2, height, width)
+        warped = torch.empty(2, *moving.plane0.shape[:2], height, width)
         for flow, source in zip((moving.ft0, moving.ft1), sources, strict=True):
             torch.add(flow[0, 0], across, out=source[0])
             torch.add(flow[0, 1], down, out=source[1])
@@ -97,21 +122,38 @@ def with_opencv(
     ratio_y: float,
     origin: tuple[int, int] = (0, 0),
     peak: float = 1,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return the same as `plain`, by OpenCV's resize, remap and blur."""
+    """Return the same as `plain`, by OpenCV's resize, remap and blur, `rounded` to a type.
+
+    A fusion that treats each pixel by itself is done in bands of rows.
+    """
     (x, y), (height, width) = origin, plane0.shape[-2:]
     grow_x, grow_y = _growth(motion, ratio_x, ratio_y)
     fields = _fields(motion, min(grow_x, 1), min(grow_y, 1))
-    fields[0:4:2] *= grow_x
-    fields[1:4:2] *= grow_y
-    if max(grow_x, grow_y) > 1:
-        small = fields
-        fields = torch.empty(5, round(small.shape[1] * max(grow_y, 1)), round(small.shape[2] * max(grow_x, 1)))
-        for field, target in zip(small.numpy(), fields.numpy(), strict=True):
-            cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
-    fields = fields[None, :, y : y + height, x : x + width]
-    moving = Moving(plane0, plane1, fields[:, 0:2], fields[:, 2:4], fields[:, 4:5], _number(motion), peak)
-    return motion.fusion.fuse(moving, OpenCV())
+    fields.numpy()[0:4:2] *= grow_x
+    fields.numpy()[1:4:2] *= grow_y
+    t = _number(motion)
+
+    def fused(rows: slice) -> tuple[Tensor]:
+        own = _enlarged_rows(fields, max(grow_x, 1), max(grow_y, 1), y + rows.start, y + rows.stop)
+        own = own[None, ..., x : x + width]
+        moving = Moving(plane0, plane1, own[:, 0:2], own[:, 2:4], own[:, 4:5], t, peak)
+        return (rounded(motion.fusion.fuse(moving, OpenCV(rows.start)), dtype, peak),)
+
+    return (fused(slice(0, height)) if motion.fusion.spreads else in_bands(fused, plane0))[0]
+
+
+def _enlarged_rows(fields: Tensor, grow_x: float, grow_y: float, top: int, bottom: int) -> Tensor:
+    """Return rows `top` to `bottom` of (5, h, w) fields, enlarged by powers of two, as when all are."""
+    if grow_x == grow_y == 1:
+        return fields[:, top:bottom]
+    first, last = max(0, math.floor(top / grow_y) - 1), math.ceil(bottom / grow_y) + 1  # a row more on both sides
+    small = fields[:, first:last]
+    large = torch.empty(len(small), round(small.shape[1] * grow_y), round(small.shape[2] * grow_x))
+    for field, target in zip(small.numpy(), large.numpy(), strict=True):
+        cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
+    return large[:, top - round(first * grow_y) : bottom - round(first * grow_y)]
 
 
 def _growth(motion: Motion, ratio_x: float, ratio_y: float) -> tuple[float, float]:
@@ -122,7 +164,12 @@ def _growth(motion: Motion, ratio_x: float, ratio_y: float) -> tuple[float, floa
 
 def _fields(motion: Motion, shrink_x: float, shrink_y: float) -> Tensor:
     """Return Ft0, Ft1 and the logit as one (5, h, w), shrunk for smaller planes. Flows keep the motion's own pixels."""
-    return resize_field(torch.cat((motion.ft0, motion.ft1, motion.logit), dim=1).float(), shrink_x, shrink_y)[0]
+    parts = motion.ft0, motion.ft1, motion.logit
+    if motion.ft0.device.type == "cpu":
+        joined = torch.from_numpy(np.concatenate([x.float().numpy() for x in parts], 1))
+    else:
+        joined = torch.cat(parts, dim=1).float()
+    return resize_field(joined, shrink_x, shrink_y)[0]
 
 
 def _number(motion: Motion) -> float:

@@ -52,8 +52,8 @@ class Inputs:
 class SourceInputs(Inputs):
     """One source frame.
 
-    native: the clip itself. network: the networks' input (`formats.network_clip`). gray: luma at full size
-    (`formats.gray_clip`), for a flow stage that needs it.
+    native: the clip itself. network: the networks' input (`formats.network_clip`), and gray: luma at full size
+    (`formats.gray_clip`), each for a flow stage that needs it.
     """
 
     native: vs.VideoNode

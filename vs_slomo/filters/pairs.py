@@ -65,7 +65,9 @@ def frame_inputs(clip: vs.VideoNode, times: Times, options: Options, cut: vs.Vid
     settings = options.settings
     source = SourceInputs(
         native=clip,
-        network=formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.given["range"]),
+        network=formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.given["range"])
+        if settings.stage.needs_colour
+        else None,
         gray=formats.gray_clip(clip) if settings.stage.needs_gray else None,
     )
     if cut is None:
@@ -219,8 +221,13 @@ class PairFinder:
         return replace(pair, box=box, origin=(box.left - covered.left, box.top - covered.top))
 
     def rgb(self, source: SourceInputs, seen: Box) -> Tensor:
-        """Return what the networks see of a source frame, (1, 3, h, w) float32. seen: the part of their input."""
+        """Return what the networks see of a source frame, (1, 3, h, w) float32. seen: the part of their input.
+
+        It is empty for a flow stage that needs no colour.
+        """
         frame = source.native
+        if source.network is None:
+            return torch.empty(1, 3, 0, 0)
         matrix = formats.rgb_matrix(frame.props, (frame.width, frame.height), self.options.given["matrix"])
         return frames.read_rgb(source.network, matrix, seen)
 

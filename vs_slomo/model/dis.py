@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from .agreement import mean_around
+from .bands import in_bands
 from .curved import bent
 from .fusion import PLAIN, Fusion
 from .superslomo import Motion, flows_at
-from .warp import Flows, backwarp, round_trip
+from .warp import Flows, backwarp, pixel_grid, round_trip
 
 SMALLEST = 16
 """DIS refuses pictures whose sides are both much smaller; they are padded to this."""
 REFINEMENTS, STIFFNESS = 5, 30.0
 """Fixed-point iterations of the variational refinement, and the weight of its smoothness term."""
+FEW = 2
+"""Iterations of DIS's own refinement at each scale, where it must be fast."""
 WINDOW = 9
 """Errors of two flows are compared by their means over so many pixels squared."""
 LOOP, LONGEST_LOOP = 0.01, 4.0
@@ -39,8 +44,8 @@ MOST_DOUBT = 3.0
 def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False, iterations: int = 5) -> Tensor:
     """Return DIS flow from gray0 to gray1 (Kroeger et al., ECCV 2016), (1, 2, H, W) float32, pixels.
 
-    gray0, gray1: (H, W) uint8, any size. fast: less than half of the work, and hardly worse. iterations: of its own
-    variational refinement, more than half of the time.
+    gray0, gray1: (H, W) uint8, any size. fast: a third of the work, and hardly worse. iterations: of its own
+    variational refinement, more than half of the time; without `fast`.
     """
     height, width = gray0.shape
     if height < SMALLEST and width < SMALLEST:
@@ -48,20 +53,22 @@ def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False, iterat
         gray0, gray1 = (cv2.copyMakeBorder(np.ascontiguousarray(x), *border) for x in (gray0, gray1))
     # A row of the host's frames may be longer than the picture; DIS refuses that.
     gray0, gray1 = np.ascontiguousarray(gray0), np.ascontiguousarray(gray1)
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     if fast:
-        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        finder.setFinestScale(1)  # as the medium one has it: half of what it is better by, for a tenth of the time
-    finder.setVariationalRefinementIterations(iterations)
+        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        finder.setFinestScale(1)  # as the medium preset has it
+        finder.setVariationalRefinementIterations(FEW)
+    else:
+        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        finder.setVariationalRefinementIterations(iterations)
     found = finder.calc(gray0, gray1, None)
-    return torch.from_numpy(found[:height, :width]).permute(2, 0, 1).unsqueeze(0).contiguous()
+    return torch.from_numpy(np.ascontiguousarray(found[:height, :width].transpose(2, 0, 1)))[None]
 
 
-def luma(rgb: Tensor) -> np.ndarray:
-    """Return the luma of (1, 3, H, W) RGB in [0, 1] (BT.601's weights), (H, W) uint8."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=rgb.device)
-    gray: np.ndarray = (255 * torch.einsum("c,chw->hw", weights, rgb[0].float())).round().byte().cpu().numpy()
-    return gray
+def shrunk(gray: np.ndarray, factor: int) -> np.ndarray:
+    """Return (H, W) uint8, divided by a factor on each side and rounded up, by averaging; the last pixels repeat."""
+    height, width = gray.shape
+    gray = cv2.copyMakeBorder(np.ascontiguousarray(gray), 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(gray, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA))
 
 
 def classical_motion(
@@ -79,21 +86,47 @@ def classical_motion(
     count one half everywhere. bend: see `curved.bent`. ratio: the flows' resolution as a part of the picture's.
     """
     f01, f10 = flows
-    ft0, ft1 = bent(flows_at(flows, t), t, bend)
-    if not occlusion:
-        nothing = torch.zeros_like(f01[:, :1])
-        return Motion(ft0, ft1, nothing, 0.5, fusion, (ratio, ratio))  # at 1/2 a logit of 0 means half each
-    logit = backwarp(hidden(f01, f10), ft0) - backwarp(hidden(f10, f01), ft1)
-    return Motion(ft0, ft1, DOUBT * logit, t, fusion, (ratio, ratio))
+
+    def misses(rows: slice) -> tuple[Tensor, Tensor]:
+        return hidden(f01[..., rows, :], f10, rows.start), hidden(f10[..., rows, :], f01, rows.start)
+
+    hidden0, hidden1 = in_bands(misses, f01) if occlusion else (None, None)
+
+    def moved(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        own = f01[..., rows, :], f10[..., rows, :]
+        ft0, ft1 = bent(flows_at(own, t), t, None if bend is None else bend[..., rows, :])
+        if hidden0 is None or hidden1 is None:
+            return ft0, ft1, torch.zeros_like(ft0[:, :1])
+        return ft0, ft1, DOUBT * (remapped(hidden0, ft0, rows.start) - remapped(hidden1, ft1, rows.start))
+
+    ft0, ft1, logit = in_bands(moved, f01)
+    # Without occlusion t is 1/2, where a logit of 0 means half each.
+    return Motion(ft0, ft1, logit, t if occlusion else 0.5, fusion, (ratio, ratio))
 
 
-def hidden(there: Tensor, back: Tensor) -> Tensor:
-    """Return how far following a flow there and back misses the start, in tolerances, (1, 1, H, W).
+def hidden(there: Tensor, back: Tensor, top: int = 0) -> Tensor:
+    """Return how far following a flow there and back misses the start, in tolerances, (1, 1, h, W).
 
-    there, back: (1, 2, H, W) pixels. See `warp.round_trip`.
+    there: (1, 2, h, W) pixels, rows of a flow from row `top` on. back: the whole other flow, (1, 2, H, W). See
+    `warp.round_trip`.
     """
-    missed, allowed = round_trip(there, back)
+    missed, allowed = round_trip(there, back, partial(remapped, top=top))
     return (missed / allowed).sqrt().clamp(max=MOST_DOUBT)
+
+
+def remapped(image: Tensor, flow: Tensor, top: int = 0) -> Tensor:
+    """Return rows of `backwarp`, (1, C, h, W), by OpenCV on the CPU.
+
+    image: (1, C, H, W) float32. flow: (1, 2, h, W) pixels, from row `top` on; elsewhere than on the CPU all rows.
+    """
+    if image.device.type != "cpu":
+        return backwarp(image, flow)
+    height, width = flow.shape[-2:]
+    x, y = (flow + pixel_grid(top + height, width)[..., top:, :])[0].numpy()
+    out = torch.empty(*image.shape[:2], *flow.shape[-2:])
+    for plane, target in zip(image[0].contiguous().numpy(), out[0].numpy(), strict=True):
+        cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_REPLICATE)
+    return out
 
 
 def refined(gray0: np.ndarray, gray1: np.ndarray, flow: Tensor) -> Tensor:

@@ -48,6 +48,8 @@ class FlowStage(ABC):
 
     needs_gray = False
     """Whether it must be fed both frames' luma at full size."""
+    needs_colour = True
+    """Whether it, or the second network, sees the frames in RGB; else `Seen.i0` and `i1` are empty in the filter."""
     uses_network = False
     """Whether it runs the model's own flow network."""
     refined = True
@@ -178,20 +180,33 @@ class Both(Full):
 
 
 class Fast(FlowStage):
-    """DIS with its fast preset at the networks' resolution, and no network: for a draft."""
+    """DIS with a fast preset at the networks' resolution, and no network: for a draft."""
 
-    refined = False
+    needs_gray, needs_colour, refined = True, False, False
 
     def ratio(self, scale: float) -> float:
         """Return the networks' own resolution."""
         return scale
 
     def find(self, seen: Seen, model: SuperSloMo) -> Found:  # noqa: ARG002  # a stage may use it
-        """Find the flow between the pictures' luma."""
-        from .dis import dis_flow, luma
+        """Find both directions side by side."""
+        import numpy as np
+        import torch
 
-        gray0, gray1 = luma(seen.i0), luma(seen.i1)
-        f01, f10 = (dis_flow(a, b, fast=True).to(seen.i0.device) for a, b in ((gray0, gray1), (gray1, gray0)))
+        from .bands import threads
+        from .dis import dis_flow, shrunk
+        from .unet import MULTIPLE
+
+        if seen.gray is None:
+            raise TypeError("this flow stage needs both frames in gray")
+        gray0, gray1 = (shrunk(x, round(1 / seen.scale)) for x in seen.gray)
+        height, width = gray0.shape
+        edges = (0, 0), (0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE)
+
+        def found(way: tuple[np.ndarray, np.ndarray]) -> Tensor:
+            return torch.from_numpy(np.pad(dis_flow(*way, fast=True).numpy(), edges, "edge")).to(seen.i0.device)
+
+        f01, f10 = threads().map(found, ((gray0, gray1), (gray1, gray0)))
         return Found((f01, f10))
 
 

@@ -84,7 +84,9 @@ class Fusion(ABC):
     """A way to combine both warped frames."""
 
     spreads = False
-    """Whether a pixel of the result depends on pixels around it, so that one NaN would spread to its neighbours."""
+    """Whether a pixel of the result depends on the motion and the warped planes around it."""
+    overshoots = False
+    """Whether values may leave the range of both planes."""
 
     @abstractmethod
     def fuse(self, moving: Moving, way: Way) -> Tensor:
@@ -94,10 +96,18 @@ class Fusion(ABC):
 class Weighted(Fusion):
     """Equation 5 of the paper: the mean of bilinear warps, weighted by visibility and time."""
 
+    sampling = "bilinear"
+
     def fuse(self, moving: Moving, way: Way) -> Tensor:
         """Warp and mix."""
-        warped = way.warp(moving, "bilinear")
+        warped = way.warp(moving, self.sampling)
         return mixed(warped.plane0, warped.plane1, moving.logit, moving.t)
+
+
+class Sharp(Weighted):
+    """The same with bicubic warps, which keep more detail: for a draft."""
+
+    sampling, overshoots = "bicubic", True
 
 
 class Agreement(Fusion):
@@ -120,6 +130,8 @@ FusionName = Literal["paper", "agreement"]
 FUSIONS: dict[FusionName, Fusion] = {"paper": Weighted(), "agreement": Agreement()}
 """Every fusion by its name in a model file; the first is for files that name none."""
 DEFAULT: FusionName = next(iter(FUSIONS))
+DRAFT = Sharp()
+"""The fusion of a flow stage that no network refines."""
 PLAIN = FUSIONS[DEFAULT]
 """What other fusions fall back to where a plane holds NaN, infinity, or numbers whose squares overflow."""
 

@@ -7,6 +7,8 @@ lies at position (0, 0).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -64,14 +66,19 @@ def padded_to(picture: Tensor, height: int, width: int) -> Tensor:
     return F.pad(picture, (0, width - picture.shape[-1], 0, height - picture.shape[-2]), mode="replicate")
 
 
-def round_trip(there: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+Warp = Callable[[Tensor, Tensor], Tensor]
+"""What `backwarp` does with an image and a flow."""
+
+
+def round_trip(there: Tensor, back: Tensor, warp: Warp = backwarp) -> tuple[Tensor, Tensor]:
     """Follow each pixel to the other frame and back (Sundaram et al., ECCV 2010, equation 5).
 
     there: flow from this frame to the other; back: flow from the other to this one; (B, 2, H, W) pixels.
+    warp: a faster `backwarp`.
     Returns two squared distances, (B, 1, H, W): how far the pixel ends from its start, and how far it may, which grows
     with the motion. A pixel that the other frame does not show ends farther away than it may.
     """
-    returning = backwarp(back, there)
+    returning = warp(back, there)
     missed = (there + returning).square().sum(1, keepdim=True)
     moved = (there.square() + returning.square()).sum(1, keepdim=True)
     return missed, 0.01 * moved + 0.5
