@@ -80,10 +80,13 @@ class Folder:
         self._append({"joined": name})
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with (self.path / JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with (self.path / JOURNAL).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RenderError(f"{self.path / JOURNAL}: cannot be written: {error.strerror or error}") from error
 
     def names(self) -> Iterator[Path]:
         """Return the files here that are ours: parts of the runs that the journal names."""
