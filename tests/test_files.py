@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import av
@@ -52,19 +53,19 @@ def test_five_files_of_which_one_is_broken(films, tmp_path, shifting_model, caps
     }
 
 
-def test_files_that_are_there_are_left_alone(films, tmp_path, shifting_model, capsys):
+def test_files_that_are_there_are_left_alone(films, tmp_path, shifting_model, caplog):
     """After a stop the same command goes on; with --overwrite all are made anew."""
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.mkv").write_text("mine")
+    caplog.set_level(logging.INFO, "vs_slomo")
     names = ["a.mp4", "b.mkv"]
     call = ["render", *(str(films / n) for n in names), "-o", str(out), "--to", "mkv", "--model", str(shifting_model)]
     assert main([*call, *FAST]) == 0
     assert (out / "a.mkv").read_text() == "mine"
     assert count(out / "b.mkv") == 20
-    said = capsys.readouterr().err
-    assert "a.mkv is there already (--overwrite replaces it)" in said
-    assert "1 of 2 files are made, 1 were there already" in said
+    assert "a.mkv is there already (--overwrite replaces it)" in caplog.text
+    assert "1 of 2 files are made; already there: 1" in caplog.text
     assert main([*call, *FAST, "--overwrite"]) == 0
     assert count(out / "a.mkv") == 12
 

@@ -22,6 +22,7 @@ import vapoursynth as vs
 from conftest import environment
 from filelock import FileLock
 
+from vs_slomo.cli import main
 from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.video.encode import encode
 from vs_slomo.video.feed import in_order
@@ -628,6 +629,19 @@ def test_a_span_of_a_variable_rate_in_slow_motion_with_sound(ending, tmp_path, s
     assert about(paths[0]) == about(paths[1])
     assert decoded(paths[0]) == decoded(paths[1])
     assert decoded(paths[0], "a") == decoded(paths[1], "a")
+
+
+@pytest.mark.parametrize("more", [["--segment", "0.2"], ["--no-segments"]])
+def test_progress_for_other_programs(more, film, tmp_path, shifting_model, capsys):
+    """Each line is one object, none comes twice, and the last ones say that all is made."""
+    command = ["render", str(film), "-o", str(tmp_path / "x.mkv"), "--codec", "ffv1", "--model", str(shifting_model)]
+    assert main([*command, *more, "--json-progress"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert len(told) >= 2
+    assert len(set(lines)) == len(lines)
+    assert (told[0]["frames"], told[-1]["frames"], told[-1]["total"]) == (0 if "0.2" in more else 1, 40, 40)
+    assert ("segments" in told[-1]) == ("0.2" in more)
 
 
 def test_sigterm_keeps_the_parts_and_says_so(tmp_path, film, shifting_model):

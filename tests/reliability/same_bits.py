@@ -52,7 +52,6 @@ def scripts():  # the host is imported late
         "float at 1/2": slomo(colours, MULTI, flow="unet", scale=0.5),
         "float, DIS": slomo(colours, MULTI, flow="dis", scale=0.5),
         "draft": slomo(of(vs.YUV444P8), MULTI, flow="fast", scale=0.5),
-        "refined": slomo(colours, MULTI, flow="both", scale=1),
         "even": slomo(colours, MULTI, curved=False, num_streams=2),
         "blend": blend(colours, MULTI, linear=True),
         "flow": flow(colours, MULTI),

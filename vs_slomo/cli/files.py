@@ -112,7 +112,7 @@ def each(pairs: Sequence[tuple[str, Path]], make: Callable[[str, Path], object],
             failed.append(given)
             print(f"vs-slomo: {given}: {traceback.format_exc()}", file=sys.stderr)
     made = f"{len(pairs) - len(failed) - there} of {len(pairs)} files are made"
-    made += f", {there} were there already" if there else ""
+    made += f"; already there: {there}" if there else ""
     if failed:
         raise RenderError(f"{made}; failed: {', '.join(failed)}")
     log.info("%s", made)
