@@ -22,6 +22,7 @@ from .demo import demo
 from .devices import devices
 from .evaluate import evaluate
 from .export import export
+from .graph import EFFORTS
 from .render import render
 from .script import script
 from .train import train
@@ -134,6 +135,9 @@ def in_options(error: SlomoError, tokens: Sequence[str]) -> str:
         name = "fps"
     elif name == "dedupe" and isinstance(got, float):
         name = "dedupe_threshold"
+    elif "--effort" in tokens and not any(token.startswith(f"--{name}") for token in tokens):
+        effort = next((effort for effort, chosen in EFFORTS.items() if chosen.get(name) == got), None)
+        name, got = ("effort", effort) if effort else (name, got)
     option = options.get(name, name)
     if name == "span" and not any(token.startswith("--range") for token in tokens):
         option = "--start/--end"
