@@ -6,8 +6,6 @@ on the CPU, and `by_kernel`, each fusion's Triton kernels, on CUDA.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import math
 from dataclasses import replace
 
@@ -21,6 +19,8 @@ from vs_slomo.model.bands import in_bands
 from vs_slomo.model.fusion import PLAIN, Moving, Warped, Way
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import resize_field
+
+from .cuda import kernels_work
 
 EXACT_REMAP = int(cv2.__version__.partition(".")[0]) >= 5
 """Before version 5, OpenCV's remap rounds positions to 1/32 of a pixel."""
@@ -42,7 +42,7 @@ def render(
     Integer planes give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
-    if plane0.device.type == "cuda" and has_triton():
+    if plane0.device.type == "cuda" and kernels_work(plane0.device):
         made = by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
         if made is not None:
             return made
@@ -180,12 +180,6 @@ def _number(motion: Motion) -> float:
     if not isinstance(motion.t, float):
         raise TypeError("the motion's t must be a number")
     return motion.t
-
-
-@functools.cache
-def has_triton() -> bool:
-    """Whether Triton is installed."""
-    return importlib.util.find_spec("triton") is not None
 
 
 def by_kernel(
