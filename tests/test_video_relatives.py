@@ -72,6 +72,19 @@ def test_a_picture_of_avi_that_begins_late_has_a_gap_behind_it(tmp_path, shiftin
     assert np.abs(np.array(flashes(made)) - flashes(path)).max() < 0.04
 
 
+@pytest.mark.parametrize("rate", ["10", "25/2", "15", "24000/1001", "50"])
+@pytest.mark.parametrize("codec", ["mpeg4", "mjpeg", "rawvideo", "libx264"])
+def test_avi_with_the_silence_of_mp3_keeps_its_frames_and_rate(tmp_path, codec, rate):
+    """ffmpeg moves the picture by it, which AVI tells by a gap of one or two frames behind the first."""
+    tone = ("-f", "lavfi", "-i", "sine=duration=2")
+    mp3 = (*PAIR, "-c:v", codec, "-c:a", "libmp3lame", "-frames:v", 18)
+    path = media.picture(tmp_path / "a.avi", *mp3, rate=rate, seconds=2, before=tone)
+    file = probe(path)
+    assert (len(file.times), file.rate, file.variable) == (18, Fraction(rate), False)
+    assert file.start in (0, 1 / Fraction(rate), 2 / Fraction(rate))
+    assert source(path).num_frames == 18
+
+
 def test_avi_without_what_players_skip(tmp_path):
     """AAC has 1024 samples before the sound, MP3 1105: MP4 tells players to skip them, AVI cannot."""
     for codec in ("aac", "libmp3lame"):
