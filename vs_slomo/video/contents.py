@@ -145,7 +145,7 @@ def _complaints() -> Iterator[Callable[[], list[str]]]:
     av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture() as captured:
-            yield lambda: [text.strip() for level, _, text in captured if level <= av.logging.ERROR]
+            yield lambda: [" ".join(text.split()) for level, _, text in captured if level <= av.logging.ERROR]
     finally:
         av.logging.set_level(before)
 
