@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vs_slomo.model.agreement import clamped
+from vs_slomo.model.agreement import clamped, limits
 from vs_slomo.model.bands import in_bands
 from vs_slomo.model.fusion import PLAIN, Moving, Warped, Way
 from vs_slomo.model.superslomo import Motion
@@ -50,10 +50,8 @@ def render(
     if motion.fusion is not PLAIN and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
         motion = replace(motion, fusion=PLAIN)  # NaN, infinity, or overflow: it would spread to the neighbours
     if a.device.type == "cpu" and EXACT_REMAP:
-        values = with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, plane0.dtype)
-    else:
-        values = rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), plane0.dtype, peak or 1)
-    return clamped(values, a, b) if peak is None and motion.fusion.overshoots else values
+        return with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, plane0.dtype)
+    return rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), plane0.dtype, peak or 1)
 
 
 def in_float(plane: Tensor) -> Tensor:
@@ -135,13 +133,18 @@ def with_opencv(
     fields.numpy()[1:4:2] *= grow_y
     t = _number(motion)
 
+    fusion, reach = motion.fusion, motion.fusion.reach
+    least, most = limits(plane0, plane1)
+
     def fused(rows: slice) -> tuple[Tensor]:
-        own = _enlarged_rows(fields, max(grow_x, 1), max(grow_y, 1), y + rows.start, y + rows.stop)
+        top, bottom = max(0, rows.start - reach), min(height, rows.stop + reach)
+        own = _enlarged_rows(fields, max(grow_x, 1), max(grow_y, 1), y + top, y + bottom)
         own = own[None, ..., x : x + width]
         moving = Moving(plane0, plane1, own[:, 0:2], own[:, 2:4], own[:, 4:5], t, peak)
-        return (rounded(motion.fusion.fuse(moving, OpenCV(rows.start)), dtype, peak),)
+        made = fusion.fuse(moving, OpenCV(top))[..., rows.start - top : rows.stop - top, :]
+        return (rounded(clamped(made, least, most) if fusion.overshoots else made, dtype, peak),)
 
-    return (fused(slice(0, height)) if motion.fusion.spreads else in_bands(fused, plane0))[0]
+    return in_bands(fused, plane0, reach)[0]
 
 
 def _enlarged_rows(fields: Tensor, grow_x: float, grow_y: float, top: int, bottom: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .agreement import clamped, limits
 from .curved import bent
 from .fusion import DEFAULT, FUSIONS, PLAIN, Fusion, FusionName, Moving, PyTorch
 from .unet import MULTIPLE, UNet
@@ -58,7 +59,8 @@ class Motion:
         """
         h, w = plane0.shape[-2:]
         ft0, ft1, logit = (field[..., y : y + h, x : x + w] for field in (self.ft0, self.ft1, self.logit))
-        return self.fusion.fuse(Moving(plane0, plane1, ft0, ft1, logit, self.t, peak), PyTorch())
+        made = self.fusion.fuse(Moving(plane0, plane1, ft0, ft1, logit, self.t, peak), PyTorch())
+        return clamped(made, *limits(plane0, plane1)) if self.fusion.overshoots else made
 
 
 class SuperSloMo(nn.Module):
