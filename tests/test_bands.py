@@ -35,8 +35,29 @@ def test_bands_change_nothing(monkeypatch, fusion, ratio):
 
 def test_threads_for_bands_leave_the_number_of_others():
     count = torch.get_num_threads()
-    bands.threads.cache_clear()
+    bands._threads.cache_clear()
     assert set(bands.threads().map(lambda _: torch.get_num_threads(), range(8))) == {1}
     assert torch.get_num_threads() == count
     with bands.ThreadPoolExecutor(1) as others:
         assert others.submit(torch.get_num_threads).result() == count
+
+
+def test_the_number_of_threads_may_change():
+    count = torch.get_num_threads()
+    try:
+        for number in (1, 3):
+            torch.set_num_threads(number)
+            assert bands.threads()._max_workers == number
+    finally:
+        torch.set_num_threads(count)
+
+
+def test_bands_from_several_threads_at_once():
+    bands._threads.cache_clear()
+    field = torch.arange(64.0).view(1, 1, 64, 1).expand(1, 1, 64, 4096).contiguous()
+
+    def doubled(_):
+        return bands.in_bands(lambda rows: (2 * field[..., rows, :],), field)[0]
+
+    with bands.ThreadPoolExecutor(8) as hosts:
+        assert all(torch.equal(made, 2 * field) for made in hosts.map(doubled, range(64)))
