@@ -94,6 +94,7 @@ def main() -> None:
         methods = {name: methods[name] for name in arguments.only.split(",")}
     width, height = map(int, arguments.speed.split("x"))
     rates = speeds(methods, (width, height), arguments.rounds)
+    print(f"{arguments.speed}:", ", ".join(f"{name} {rate:.2f}" for name, (rate, _) in rates.items()), flush=True)
     found = {
         folder: evaluate(find_cases(folder, cases=arguments.cases, max_size=arguments.max_size), methods)
         for folder in arguments.folder
