@@ -170,7 +170,7 @@ class Engine:
 
     @_on_its_thread
     def motion(self, pair: Pair, t: float) -> Motion:
-        """Return the motion at t in (0, 1), for planes that `render` can move."""
+        """Return the motion at t in (0, 1), with which `render` moves planes."""
         if not self.stage.refined:
             return classical_motion(pair.flows, t, bend=pair.bend, fusion=DRAFT, ratio=self.settings.scale)
         fusion = FUSIONS[self.model.fusion]

@@ -39,7 +39,7 @@ def render(
 
     motion: its t is a number. ratio_x, ratio_y: the planes' size as a part of the picture's; powers of two.
     origin: x and y in the picture where the planes begin, in their own pixels. peak: the largest value of integers.
-    Integer planes give the same type, rounded; all others float32.
+    Integer planes with a peak give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
     if plane0.device.type == "cuda" and kernels_work(plane0.device):
@@ -49,16 +49,17 @@ def render(
     a, b = in_float(plane0), in_float(plane1)
     if motion.fusion is not PLAIN and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
         motion = replace(motion, fusion=PLAIN)  # NaN, infinity, or overflow: it would spread to the neighbours
+    dtype = torch.float32 if peak is None else plane0.dtype
     if a.device.type == "cpu" and EXACT_REMAP:
-        return with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, plane0.dtype)
-    return rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), plane0.dtype, peak or 1)
+        return with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, dtype)
+    return rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), dtype, peak or 1)
 
 
 def in_float(plane: Tensor) -> Tensor:
     """Return a plane as float32, on the CPU by one thread: several would wait for each other longer than it takes."""
-    return (
-        plane.float() if plane.device.type != "cpu" else torch.from_numpy(plane.numpy().astype(np.float32, copy=False))
-    )
+    if plane.device.type != "cpu":
+        return plane.float()
+    return torch.from_numpy(plane.numpy().astype(np.float32, copy=False))
 
 
 def rounded(values: Tensor, dtype: torch.dtype, peak: float) -> Tensor:

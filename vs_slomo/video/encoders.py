@@ -184,7 +184,7 @@ class Encoder:
     """How a kind of encoder is told.
 
     quality: the option for constant quality, and more that go with it; {} is the number. range: its numbers.
-    default: the number where none is asked for. preset: the option for speed.
+    default: the number where none is asked for. preset: the option for speed. presets: its values; () are not known.
     rgb: whether RGB stays RGB. full: whether it has no other range than the full one (JPEG).
     alpha: whether it keeps transparency; with_alpha: flags that it then needs.
     upload: the kind of device to which frames go by a filter. multiple: of what number width and height must be.
@@ -196,6 +196,7 @@ class Encoder:
     range: tuple[float, float] = (0, 63)
     default: float | None = None
     preset: str = "-preset"
+    presets: tuple[str, ...] = ()
     rgb: bool = False
     full: bool = False
     alpha: bool = False
@@ -208,7 +209,11 @@ class Encoder:
     hdr: Hdr | None = None
 
 
-X26X = {"range": (0, 51), "default": 18}
+PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+X26X = {"range": (0, 51), "default": 18, "presets": PRESETS}
 LOSSLESS = Encoder(quality=(), preset="", rgb=True, alpha=True)
 SCALE = Encoder(quality=("-q:v", "{}"), range=(1, 31), preset="")
 VPX = {"quality": ("-crf", "{}", "-b:v", "0"), "preset": "-cpu-used", "alpha": True, "formats": "yuva420p|[^a]*"}
@@ -295,6 +300,8 @@ def quality(name: str, crf: float | None, preset: str | None, options: Sequence[
     preset = None if preset is None else text("preset", preset, "the name of a speed, such as slow")
     if preset is not None and not row.preset:
         raise ArgumentError("preset", preset, f"nothing with {name}, which has none")
+    if preset is not None and row.presets and preset not in (*row.presets, *"0123456789"):  # both take numbers too
+        raise ArgumentError("preset", preset, f"one of {', '.join(row.presets)} with {name}")
     return constant + ([] if preset is None else [row.preset, preset])
 
 

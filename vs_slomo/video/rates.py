@@ -1,4 +1,4 @@
-"""From the times of frames to a rate: the average, and the one at which most frames come."""
+"""A rate from the times of frames: the average one, and the one that most frames have."""
 
 from __future__ import annotations
 

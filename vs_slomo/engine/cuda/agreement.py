@@ -78,7 +78,7 @@ def warp_kernel(
     CHANNELS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Write both warped planes; where they are not finite by bilinear warps, as equation 5 has it."""
+    """Write both warped planes. Where bicubic values are not finite, warp bilinearly, as equation 5 does."""
     column, row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
     mask = column < width
     x, y = column.to(tl.float32), row.to(tl.float32)
