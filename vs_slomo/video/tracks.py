@@ -209,12 +209,12 @@ def write_inputs(plan: Plan, folder: Path, check: Callable[[], None] = lambda: N
     keeps = "tags" in tracks.kinds
     streams = [plan.film, *(track.stream for track in plan.kept)]
     chapters = file.chapter_list if "chapters" in tracks.kinds and plan.target.chapters else ()
-    chapters = moved(chapters, plan.part.zero, plan.part.end, tracks.stretch)
+    placed = moved(chapters, plan.part.zero, plan.part.end, tracks.stretch)
     write_metadata(
         folder / "metadata.txt",
         kept_tags(file.tags) if keeps else {},
         [kept_tags(stream.tags, only=() if keeps else ("language", "title")) for stream in streams],
-        without_gaps(chapters) if plan.target.gapless else chapters,
+        without_gaps(placed) if plan.target.gapless else placed,
     )
 
 
