@@ -8,8 +8,8 @@
 the start (graph, source, model), once for each worker; the first frame of a segment; the encoder's start and end
 (with blank frames); the look at the finished part. `driver` notes parts that are there already: journal, look, and
 joining. Both outputs together are the figures of `simulate`.
-`simulate` plays a film of so many hours on workers that make a frame in so many seconds, and of which a share is lost
-in each hour, with the segment under way. It looks for the length of a segment that is done first.
+`simulate` renders a film of --hours on workers that need --frame seconds a frame. Each hour it loses the share --lost
+of the workers, with their unfinished segments. It looks for the length of a segment that is fastest.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ MOMENTS = {  # file, the frame in front, how far apart the frames are that are k
 LONGER = 640
 """Pixels of the longer side."""
 README = "highway", (slice(95, 195), slice(120, 290))
-"""The moment of README's picture, and the part of it that is shown: rows and columns."""
+"""README's picture: its moment, and the rows and columns to show."""
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def source(preset: int, width: int, height: int, frames: int) -> vs.VideoNode:
 def cost(make: Callable[[], vs.VideoNode]) -> tuple[float, float]:
     """Return processor time and time on the clock, in ms a frame, to read a fresh clip from the first to the last."""
     clip = make()
-    clip.get_frame(len(clip) - 1)  # all that is loaded with the first frame
+    clip.get_frame(len(clip) - 1)  # loads everything that the first frame needs
     cpu, clock = time.process_time(), time.perf_counter()
     for n in range(len(clip) - 1):
         clip.get_frame(n).close()

@@ -164,7 +164,7 @@ class Results:
 
 
 def asked(given: argparse.Namespace, folder: Path, source: Path) -> tuple[Path, list[str]]:
-    """Return the input and its options: new frames; or, plain, a script that has the film's own, which cost nothing."""
+    """Return the input and its options: with new frames, or with --plain only the film's own, which cost nothing."""
     if not given.plain:
         return source, ["--multi", "2", "--effort", given.effort]
     script = folder / f"{source.stem}.vpy"
@@ -268,7 +268,7 @@ def killed_once(command: Sequence[str], after: float, *, from_first: bool) -> in
 
 
 def journal(output: Path) -> tuple[dict[str, int], list[str]]:
-    """Return the whole parts in an output's folder with their frames, and the files of those that were under way."""
+    """Return the finished parts of an output with their numbers of frames, and the files of unfinished ones."""
     folder, noted = output.with_name(f"{output.name}.parts"), dict[str, int]()
     if not folder.exists():
         return {}, []

@@ -119,9 +119,13 @@ def test_the_plot(seeing_model, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "value", "text"),
     [
-        ("--size", "1280", "size: got '1280', allowed: such as 1280x720, each from 32 to 8192 pixels"),
-        ("--size", "0x0", "size: got '0x0', allowed: such as 1280x720, each from 32 to 8192 pixels"),
-        ("--size", "640x1000000", "size: got '640x1000000', allowed: such as 1280x720, each from 32 to 8192 pixels"),
+        ("--size", "1280", "size: got '1280', allowed: width and height from 32 to 8192 pixels, such as 1280x720"),
+        ("--size", "0x0", "size: got '0x0', allowed: width and height from 32 to 8192 pixels, such as 1280x720"),
+        (
+            "--size",
+            "640x1000000",
+            "size: got '640x1000000', allowed: width and height from 32 to 8192 pixels",
+        ),
         ("--multi", "1", "multi: got 1, allowed: an integer from 2 to 256"),
         ("--multi", "10000000", "multi: got 10000000, allowed: an integer from 2 to 256"),
         ("--rounds", "0", "rounds: got 0, allowed: an integer from 1 to 1000"),

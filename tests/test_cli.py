@@ -109,7 +109,7 @@ def test_a_curve_and_its_shutter(tmp_path, capsys, video, shifting_model):
     told = f"curve={str(curve)!r}, unit='frames', shutter=5, shutter_angle=90.0"
     assert f"clip = retime(clip, {told}, model={str(shifting_model)!r})\n" in printed
     said = fails(capsys, "script", video, "--shutter", "5")
-    assert said == "vs-slomo: --curve: missing, allowed: a file of keyframes, where --unit or --shutter are given\n"
+    assert said == "vs-slomo: --shutter: got 5, allowed: only together with --curve FILE\n"
     assert "--multi: got 3, allowed: not together with a curve" in fails(
         capsys, "script", video, *options, "--multi", "3"
     )
@@ -154,6 +154,33 @@ def test_errors_are_one_line(tmp_path, video, capsys):
 )
 def test_errors_speak_of_options(video, capsys, options, said):
     assert fails(capsys, "script", video, *options) == f"vs-slomo: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            ["script", "VIDEO", "--start", "9", "--end", "3"],
+            "--start and --end: got '9' and '3', allowed: 0 <= start < end",
+        ),
+        (["script", "VIDEO", "--start=1:30"], "--start: got '1:30', allowed: 0 <= start < end <= "),
+        (
+            ["script", "VIDEO", "--start", "2", "--end", "2s"],
+            "allowed: both frame numbers, as in 100 and 250, or both seconds",
+        ),
+        (["render", "VIDEO", "-o", "VIDEO"], "--output: got "),
+        (["demo", "-o", "VIDEO"], "allowed: a file that is not there yet, or --overwrite\n"),
+        (["script", "VIDEO", "--model", "none"], "vs-slomo: --model: 'none' is neither a file nor the name of a model"),
+        (["weights", "show", "none"], "vs-slomo: MODEL: 'none' is neither a file nor the name of a model"),
+        (["evaluate", "none"], "vs-slomo: FOLDER: got 'none', allowed: a folder\n"),
+        (["render", "none*.mkv", "-o", "x.mkv"], "vs-slomo: INPUT: got 'none*.mkv', allowed: a file, or a pattern"),
+    ],
+)
+def test_errors_are_in_the_commands_terms(video, capsys, call, said):
+    found = fails(capsys, *(str(video) if word == "VIDEO" else word for word in call))
+    assert said in found
+    assert "=True" not in found
+    assert "span" not in found
 
 
 def test_auto_is_a_scale(video, capsys):
@@ -268,7 +295,8 @@ def test_what_begins_with_a_dash(video, tmp_path, capsys, shifting_model, monkey
     for option in (["--range=-5"], ["--range", "-5"]):
         assert "--range: got '-5', allowed: " in fails(capsys, "script", video, *option)
     assert "--sc-threshold: got -1.0" in fails(capsys, "script", video, "--sc-threshold", "-1")
-    assert "--start/--end: got '1:2s', allowed: " in fails(capsys, "script", video, "--start", "1", "--end", "2s")
+    said = fails(capsys, "script", video, "--start", "1", "--end", "2s")
+    assert "--start and --end: got '1' and '2s', allowed: " in said
     said = fails(capsys, "script", video, "--range", ":3", "--start", "2")
     assert said == "vs-slomo: --range: got ':3', allowed: not together with --start or --end\n"
     monkeypatch.chdir(tmp_path)

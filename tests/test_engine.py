@@ -56,7 +56,7 @@ def test_the_device_that_there_is(monkeypatch):
     assert check_device("cuda:1") == "cuda:1"
     with pytest.raises(ArgumentError) as error:
         check_device("cuda:2")
-    assert str(error.value) == "device: got 'cuda:2', allowed: None or, on this machine, one of cuda, cpu"
+    assert str(error.value) == "device: got 'cuda:2', allowed: None or one of the devices of this machine: cuda, cpu"
 
 
 @pytest.mark.parametrize("device", ["tpu", "gpu", "", "cuda:x", [1], 1.5, 0])
@@ -74,7 +74,7 @@ def test_a_device_that_is_not_here(device, monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(ArgumentError) as error:
         check_device(device)
-    assert str(error.value) == f"device: got {device!r}, allowed: None or, on this machine, one of cpu"
+    assert str(error.value) == f"device: got {device!r}, allowed: None or one of the devices of this machine: cpu"
 
 
 def test_precision():

@@ -84,3 +84,10 @@ def test_the_projects_page_has_what_an_index_shows():
     assert all(url.startswith("https://") for url in ABOUT["urls"].values())
     assert ABOUT["authors"]
     assert "Environment :: GPU :: NVIDIA CUDA" in ABOUT["classifiers"]
+
+
+def test_the_projects_address_stands_in_one_place():
+    host = ABOUT["urls"]["Source"].rpartition("/")[0]
+    found = [path for folder in ("docs", "examples", "vs_slomo", ".ci") for path in (ROOT / folder).rglob("*")]
+    texts = [p for p in (*found, *ROOT.glob("*.*")) if p.suffix in (".py", ".md", ".ipynb", ".toml", ".cfg", ".vpy")]
+    assert [path.name for path in texts if host in path.read_text(encoding="utf-8")] == ["pyproject.toml"]

@@ -236,7 +236,7 @@ def test_bad_outputs(tmp_path, film):
         render(film, tmp_path / "x")
     with pytest.raises(ArgumentError, match="allowed: a file with an ending"):
         render(film, tmp_path)
-    with pytest.raises(ArgumentError, match=r"allowed: a file that is not there yet, or overwrite \(--overwrite\)"):
+    with pytest.raises(ArgumentError, match=r"allowed: a file that is not there yet, or overwrite=True"):
         render(film, film)
     with pytest.raises(ArgumentError, match="allowed: another file than the input"):
         render(film, film, overwrite=True)

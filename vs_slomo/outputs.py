@@ -15,7 +15,7 @@ from .errors import ArgumentError
 from .given import file_name
 from .stops import stops
 
-NOT_YET = "a file that is not there yet, or overwrite (--overwrite)"
+NOT_YET = "a file that is not there yet, or overwrite=True"
 
 
 def check_output(path: Path, *, overwrite: bool, name: str = "output") -> None:

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, CycloptsPanel, MissingArgumentError, Parameter, UnusedCliTokensError
 
-from vs_slomo.errors import ArgumentError, SlomoError, printable, shown
+from vs_slomo.errors import SlomoError, printable
 
-from .bench import bench
-from .compare import compare
-from .completion import completion
-from .demo import demo
-from .devices import devices
-from .evaluate import evaluate
-from .export import export
-from .graph import EFFORTS
-from .render import render
-from .script import script
-from .train import train
-from .weights import app as weights
+from .terms import in_terms
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -47,22 +34,28 @@ def said_plainly(said: object) -> str:
     return "\n".join(map(printable, str(said).split("\n")))
 
 
+def version() -> str:
+    """Return the line of --version."""
+    from importlib.metadata import version as of  # slow to load
+
+    return f"vs-slomo {of('vs-slomo')}"
+
+
 app = App(
     name="vs-slomo",
     help="Slow motion and higher frame rates by Super SloMo.\n\nvs-slomo COMMAND --help shows a command's options.",
     help_format="plaintext",
-    version=lambda: f"vs-slomo {version('vs-slomo')}",
+    version=version,
     default_parameter=Parameter(allow_repeating=True),  # the last one counts
     error_formatter=box,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-COMMANDS: tuple[Callable[..., None], ...] = (
-    *(render, script, demo, evaluate, compare, bench, train, export, devices, completion),
-)
-for place, command in enumerate(COMMANDS):
-    app.command(command, sort_key=place)
-app.command(weights)
+COMMANDS = "render", "script", "demo", "evaluate", "compare", "bench", "train", "export", "devices", "completion"
+WEIGHTS = "weights"
+for place, name in enumerate(COMMANDS):
+    app.command(f"vs_slomo.cli.{name}:{name}", sort_key=place)  # loaded where it is needed
+app.command("vs_slomo.cli.weights:app", name=WEIGHTS, sort_key=len(COMMANDS))
 app.meta.suppress_keyboard_interrupt = False
 
 
@@ -109,6 +102,8 @@ class ToStderr(logging.Handler):
 
 def run(argv: Sequence[str]) -> int:
     """Run the command and return its exit status; what cannot be parsed exits with 2."""
+    if not {*argv} & {*COMMANDS, WEIGHTS}:
+        app.resolved_commands()  # the help says a line of each
     try:
         status: int | None = app.meta(argv, result_action="return_value")
     except KeyboardInterrupt:
@@ -121,33 +116,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def in_options(error: SlomoError, tokens: Sequence[str]) -> str:
-    """Return an error's message with the command's options in place of Python's arguments and None."""
-    if not isinstance(error, ArgumentError):
-        return str(error)
-    command = app.parse_commands(tokens)[1][-1]
-    options = {
-        argument.field_info.name: argument.name
-        for argument in command.assemble_argument_collection()
-        if argument.name.startswith("--")
-    }
-    name, got, allowed = error.name, error.got, error.allowed
-    if name in ("fps_num", "fps_den", "fps_num/fps_den"):
-        name = "fps"
-    elif name == "dedupe" and isinstance(got, float):
-        name = "dedupe_threshold"
-    elif "--effort" in tokens and not any(token.startswith(f"--{name}") for token in tokens):
-        effort = next((effort for effort, chosen in EFFORTS.items() if chosen.get(name) == got), None)
-        name, got = ("effort", effort) if effort else (name, got)
-    option = options.get(name, name)
-    if name == "span" and not any(token.startswith("--range") for token in tokens):
-        option = "--start/--end"
-    said = {None: "missing", True: "given"}.get(got) if isinstance(got, bool | None) else None
-    for python, command_line in (
-        (r"\bNone(,| or,?)( one of)? ", ""),
-        (r"fps_num( and |/)fps_den|fps_num", "--fps"),
-        (r"\bTrue or (?=a threshold)", ""),
-        (r"\(left, top, right, bottom\)", "left,top,right,bottom"),
-    ):
-        allowed = re.sub(python, command_line, allowed)
-    allowed = re.sub(r"(?<=\bwith )\w+", lambda word: options.get(word[0], word[0]), allowed)
-    return f"{option}: {said or f'got {shown(got)}'}, allowed: {printable(allowed)}"
+    """Return an error's message in the terms of the command that is called."""
+    arguments = app.parse_commands(tokens)[1][-1].assemble_argument_collection()
+    names = {argument.field_info.name: argument.name for argument in arguments if argument.name != "*"}
+    return in_terms(error, names, tokens)

@@ -47,7 +47,7 @@ def bench(
     width, height = frame_size(size) or (0, 0)
     sides = measure.SIDES
     if width not in sides or height not in sides:
-        raise ArgumentError("size", size, f"such as 1280x720, each from {sides[0]} to {sides[-1]} pixels")
+        raise ArgumentError("size", size, f"width and height from {sides[0]} to {sides[-1]} pixels, such as 1280x720")
     for name, value, allowed in (
         ("multi", multi, range(2, 257)),
         ("rounds", rounds, range(1, 1001)),

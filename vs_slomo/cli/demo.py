@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from .flags import INTERPOLATION, Flags, flags
 from .progress import Bar
+from .render import OVERWRITE
 
 if TYPE_CHECKING:
     Networks = Flags
@@ -29,6 +30,7 @@ def demo(
     ] = None,
     multi: Annotated[int, Parameter(metavar="N", help="How many times as many frames")] = 8,
     frames: Annotated[int, Parameter(metavar="N", help="Source frames")] = 38,
+    overwrite: Annotated[bool, OVERWRITE] = False,
     networks: Networks | None = None,
 ) -> None:
     """Slow a scene down whose true frames are known, measure, and write source and result side by side.
@@ -41,7 +43,7 @@ def demo(
     file = DEMO if output is None else output
     options = (networks or Networks()).given()
     with Bar() as bar:
-        score = make(file, multi=multi, frames=frames, overwrite=output is None, progress=bar, **options)
+        score = make(file, multi=multi, frames=frames, overwrite=overwrite or output is None, progress=bar, **options)
     shown = ((frames - 1) * multi + 1) / SHOWN_RATE
     print(f"{file}: {float(shown):.1f} s, left the source slowed down, right with {multi} times the frames")
     print(f"PSNR of the new frames, against the true ones: {score.slomo:.2f} dB; frame blending: {score.blend:.2f} dB")

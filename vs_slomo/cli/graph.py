@@ -110,8 +110,9 @@ def graph_options(part: Part, rate: Rate, interpolation: Interpolation, curve: S
             "1, 1/2, 1/4 or 1/8: it is the resolution of the networks here; "
             f"for {scale:g} times the frames: --multi {scale:g} --slow-motion",
         )
-    if part.curve is None and curve.given():
-        raise ArgumentError("curve", None, "a file of keyframes, where --unit or --shutter are given")
+    if part.curve is None:
+        for name, value in curve.given().items():
+            raise ArgumentError(name, value, "only together with --curve FILE")
     if part.curve is not None and "debug" in told:
         raise ArgumentError("debug", told["debug"], "not together with a curve")
     start, end = told.pop("start", None), told.pop("end", None)

@@ -17,7 +17,6 @@ from .progress import Bar
 app = App(
     name="weights",
     help="List, show, convert and fetch models.\n\nvs-slomo weights list",
-    sort_key=8,
 )
 
 Model = Annotated[str, Parameter(help="A file, or the name of a model")]

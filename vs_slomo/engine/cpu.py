@@ -296,7 +296,7 @@ def chosen_way(layer: Convolution, inputs: int, size: Size) -> str:
 
 
 class Accelerated(nn.Module):
-    """A layer that runs in the way that the table has for its input's size. For batches of one."""
+    """A layer that looks up in the table which way is fastest for its input's size. For batches of one."""
 
     def __init__(self, layer: Convolution) -> None:
         super().__init__()

@@ -6,8 +6,6 @@ on the CPU, and `by_kernel`, each fusion's Triton kernels, on CUDA.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import math
 from dataclasses import replace
 
@@ -21,6 +19,8 @@ from vs_slomo.model.bands import in_bands
 from vs_slomo.model.fusion import PLAIN, Moving, Warped, Way
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import resize_field
+
+from .cuda import kernels_work
 
 EXACT_REMAP = int(cv2.__version__.partition(".")[0]) >= 5
 """Before version 5, OpenCV's remap rounds positions to 1/32 of a pixel."""
@@ -39,26 +39,27 @@ def render(
 
     motion: its t is a number. ratio_x, ratio_y: the planes' size as a part of the picture's; powers of two.
     origin: x and y in the picture where the planes begin, in their own pixels. peak: the largest value of integers.
-    Integer planes give the same type, rounded; all others float32.
+    Integer planes with a peak give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
-    if plane0.device.type == "cuda" and has_triton():
+    if plane0.device.type == "cuda" and kernels_work(plane0.device):
         made = by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
         if made is not None:
             return made
     a, b = in_float(plane0), in_float(plane1)
     if motion.fusion is not PLAIN and peak is None and not torch.isfinite(a.square().sum() + b.square().sum()):
         motion = replace(motion, fusion=PLAIN)  # NaN, infinity, or overflow: it would spread to the neighbours
+    dtype = torch.float32 if peak is None else plane0.dtype
     if a.device.type == "cpu" and EXACT_REMAP:
-        return with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, plane0.dtype)
-    return rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), plane0.dtype, peak or 1)
+        return with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, dtype)
+    return rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), dtype, peak or 1)
 
 
 def in_float(plane: Tensor) -> Tensor:
     """Return a plane as float32, on the CPU by one thread: several would wait for each other longer than it takes."""
-    return (
-        plane.float() if plane.device.type != "cpu" else torch.from_numpy(plane.numpy().astype(np.float32, copy=False))
-    )
+    if plane.device.type != "cpu":
+        return plane.float()
+    return torch.from_numpy(plane.numpy().astype(np.float32, copy=False))
 
 
 def rounded(values: Tensor, dtype: torch.dtype, peak: float) -> Tensor:
@@ -180,12 +181,6 @@ def _number(motion: Motion) -> float:
     if not isinstance(motion.t, float):
         raise TypeError("the motion's t must be a number")
     return motion.t
-
-
-@functools.cache
-def has_triton() -> bool:
-    """Whether Triton is installed."""
-    return importlib.util.find_spec("triton") is not None
 
 
 def by_kernel(

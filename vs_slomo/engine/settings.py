@@ -87,7 +87,7 @@ def check_device(device: str | None) -> str:
         raise ArgumentError("device", device, f"None or one of {', '.join(here)}") from None
     count = torch.cuda.device_count() if parsed.type == "cuda" else 1
     if parsed.type not in here or (parsed.index or 0) >= count:
-        raise ArgumentError("device", device, f"None or, on this machine, one of {', '.join(here)}")
+        raise ArgumentError("device", device, f"None or one of the devices of this machine: {', '.join(here)}")
     return "cpu" if parsed.type == "cpu" else str(device)  # "cpu:0" is the same one
 
 

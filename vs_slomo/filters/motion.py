@@ -1,4 +1,4 @@
-"""`motion()`: flow, visibility and occlusion between frames, as clips: for masks, and to look at."""
+"""`motion()`: clips of flow, visibility and occlusion between frames, to make masks of or to look at."""
 
 from __future__ import annotations
 

@@ -141,11 +141,12 @@ def measure(settings: Settings, size: tuple[int, int], multi: int, *, rounds: in
         difference = _difference(model, engine, settings, rgb, seen, multi)
     if device.type == "cpu":
         works["product"] = product_by_convolution(engine.dtype)
-    first = slomo(clip, multi, sc=False, **options_of(settings))
+    # Longer than there are rounds: the host keeps the frames that it has made.
+    first = slomo(clip.std.Loop(rounds // clip.num_frames + 2), multi, sc=False, **options_of(settings))
     turns = itertools.count(1)
 
     def host() -> None:
-        k = next(turns) % (clip.num_frames - 1)
+        k = next(turns) % (first.num_frames // multi - 1)
         for n in range(k * multi + 1, (k + 1) * multi):
             first.get_frame(n)
 

@@ -143,7 +143,7 @@ def _taken(video: vs.VideoNode, span: str | None, max_size: int | None) -> tuple
     if span is not None:
         first, last = parse_span(span, Timecodes.constant(video.num_frames, video.fps))
     if last - first < 3:
-        raise ArgumentError("span", f"{last - first} frames", "at least 3")
+        raise ArgumentError("clip" if span is None else "span", f"{last - first} frames", "at least 3 frames")
     return in_memory(shrunk(video[first : last - (last - first + 1) % 2], max_size)), first, last
 
 

@@ -87,8 +87,8 @@ def demo(
     width, height: of either half. interpolation: further arguments of `slomo`. Raises ArgumentError, and what `slomo`
     and `encode` raise.
     """
-    multi = whole_number("multi", multi, 2, 1000, "an integer of at least 2, up to 1000")
-    frames = whole_number("frames", frames, 2, 100_000, "an integer of at least 2, up to 100000")
+    multi = whole_number("multi", multi, 2, 1000, "an integer from 2 to 1000")
+    frames = whole_number("frames", frames, 2, 100_000, "an integer from 2 to 100000")
     width, height = (whole_number(name, value, 32, 4096) for name, value in (("width", width), ("height", height)))
     check_output(file_name("output", output), overwrite=overwrite)
     truth = scene_clip((frames - 1) * multi + 1, Fraction(1, multi), width, height)

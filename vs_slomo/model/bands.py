@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Lock
 
 import numpy as np
 import torch
@@ -20,14 +20,16 @@ PIXELS = 1 << 17
 """The most pixels of a band. In much smaller ones the threads wait for Python's lock."""
 TALL = 240
 """The least rows of a band, where rows outside it must be computed too."""
+_lock = Lock()
+"""One thread at a time makes threads: meanwhile PyTorch tells others a wrong number."""
 
 
 def in_bands(work: Callable[[slice], tuple[Tensor, ...]], field: Tensor, reach: int = 0) -> tuple[Tensor, ...]:
-    """Return what `work` makes of all rows, tensors (1, C, H, W), without gradients.
+    """Let `work` make all rows, a band at a time, and return its tensors, (1, C, H, W), without gradients.
 
-    work: makes the same tensors of some rows. field: (..., H, W), for size and device; elsewhere than on the CPU all
-    rows are made at once. reach: how many rows beyond the band `work` must compute as well; then bands begin at
-    multiples of 8. The result does not depend on the number of threads.
+    work: takes a slice of rows, and returns these rows of each tensor. field: (..., H, W), for size and device. All
+    rows are one band on other devices than the CPU. reach: how many rows beyond the band `work` must compute as well;
+    then bands begin at multiples of 8. The result does not depend on the number of threads.
     """
     height, width = field.shape[-2:]
     if field.device.type != "cpu":
@@ -42,10 +44,14 @@ def in_bands(work: Callable[[slice], tuple[Tensor, ...]], field: Tensor, reach: 
     return tuple(torch.from_numpy(np.concatenate([x.numpy() for x in parts], 2)) for parts in zip(*made, strict=True))
 
 
-@functools.cache
 def threads() -> ThreadPoolExecutor:
-    """Return the threads for bands, as many as PyTorch has."""
-    count = torch.get_num_threads()
+    """Return the threads for bands, as many as PyTorch has in the calling thread."""
+    with _lock:
+        return _threads(torch.get_num_threads())
+
+
+@functools.cache
+def _threads(count: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(count, "vs_slomo bands", torch.set_num_threads, (1,))
     # PyTorch keeps the last number for threads to come: all of these start now, and then the number is set back.
     started = Barrier(count + 1)

@@ -25,7 +25,7 @@ LISTED = 1 << 22
 LARGEST_RATE = (1 << 63) - 1
 """Of the host's numbers."""
 NEAR = Fraction(1, 1000)
-"""Of the way between two frames: as near as this to a frame, a position that comes from a clock is that frame."""
+"""Positions from a clock that are this close to a frame, in frames, snap to it."""
 
 
 def parse_multi(multi: Factor) -> Fraction:

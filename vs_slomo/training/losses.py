@@ -39,7 +39,7 @@ def mean(x: Tensor) -> Tensor:
 
 
 def frame_loss(picture: Tensor, truth: Tensor, error: Tensor) -> Tensor:
-    """Absolute and squared error as parts of DIS's, half each, on a logarithmic scale, (B,); error: (B, 2).
+    """Return the mean of absolute and squared error, each divided by DIS's, in logarithms, (B,). error: DIS's, (B, 2).
 
     0 is perfect, 1 as good as DIS. The logarithm holds down crops that nothing can get right.
     """
@@ -169,8 +169,8 @@ def window_losses(
     """Losses of real windows, and the pictures made, (B, 3, S, S), if a loss looks at the motion at t.
 
     Samples with `own` use the flow network; the others start from the DIS flow that comes with the sample.
-    weights: what counts nothing in them is left out.
-    fine: render at the frames' resolution, as the filter does; else at the networks', S smaller by `scale`.
+    weights: losses with weight 0 are left out.
+    fine: render at the frames' resolution, as the filter does; else at the networks', `scale` times that.
     """
     counts = weights or Weights()
     frame0, truth, frame1 = (x.float() / 255 for x in (batch.frame0, batch.truth, batch.frame1))

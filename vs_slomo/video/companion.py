@@ -160,7 +160,7 @@ class Packets:
         self.held: tuple[Any, Fraction] | None = None
 
     def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
-        """Return what is written for a packet whose time, by the file's clock, is `moment`."""
+        """Yield what to write for a packet. moment: its time by the file's clock."""
         part = self.part
         base = seconds_per_tick(packet.time_base)
         lasts = (packet.duration or 0) * base

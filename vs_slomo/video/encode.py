@@ -74,7 +74,7 @@ def check_output(output: str | os.PathLike[str], *, overwrite: bool) -> Path:
             raise ArgumentError("output", str(output), f"a file in a folder that exists, {output.parent} does not")
         if not overwrite and (there := numbered(output)):
             taken = picture_name(output.name, min(there))
-            allowed = f"numbers that are not there yet, {taken} is, or overwrite (--overwrite)"
+            allowed = f"numbers that are not there yet, {taken} is, or overwrite=True"
             raise ArgumentError("output", str(output), allowed)
         return output
     outputs.check_output(output, overwrite=overwrite)

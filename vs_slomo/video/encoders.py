@@ -27,6 +27,7 @@ class Container:
         it keeps them. flags: ffmpeg's options. pattern: whether the name is that of numbered pictures.
     countable: whether the frames of a finished file can be counted. highest: its highest rate, or 0.
     late: whether it stores when a track begins, so that sound may begin after the picture (AVI does not).
+    gapless: whether its chapters are a track: from the start on, each up to the next one.
     even: the rate of its sound, which must last as long as the picture (MXF); 0 leaves both as they are.
     """
 
@@ -45,6 +46,7 @@ class Container:
     countable: bool = True
     highest: int = 0
     late: bool = True
+    gapless: bool = False
     even: int = 0
 
 
@@ -56,7 +58,12 @@ BITMAPS = _set("hdmv_pgs_subtitle dvd_subtitle dvb_subtitle xsub")
 """Subtitles that are pictures."""
 TRANSPORT = _set("mp2 mp3 aac ac3 eac3 dts opus")
 MOVIE = Container(
-    text="mov_text", texts=_set("mov_text"), cover="stream", chapters=True, flags=("-movflags", "+faststart")
+    text="mov_text",
+    texts=_set("mov_text"),
+    cover="stream",
+    chapters=True,
+    gapless=True,
+    flags=("-movflags", "+faststart"),
 )
 MATROSKA = Container(
     text="srt",
@@ -177,7 +184,7 @@ class Encoder:
     """How a kind of encoder is told.
 
     quality: the option for constant quality, and more that go with it; {} is the number. range: its numbers.
-    default: the number where none is asked for. preset: the option for speed.
+    default: the number where none is asked for. preset: the option for speed. presets: its values; () are not known.
     rgb: whether RGB stays RGB. full: whether it has no other range than the full one (JPEG).
     alpha: whether it keeps transparency; with_alpha: flags that it then needs.
     upload: the kind of device to which frames go by a filter. multiple: of what number width and height must be.
@@ -189,6 +196,7 @@ class Encoder:
     range: tuple[float, float] = (0, 63)
     default: float | None = None
     preset: str = "-preset"
+    presets: tuple[str, ...] = ()
     rgb: bool = False
     full: bool = False
     alpha: bool = False
@@ -201,7 +209,11 @@ class Encoder:
     hdr: Hdr | None = None
 
 
-X26X = {"range": (0, 51), "default": 18}
+PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+X26X = {"range": (0, 51), "default": 18, "presets": PRESETS}
 LOSSLESS = Encoder(quality=(), preset="", rgb=True, alpha=True)
 SCALE = Encoder(quality=("-q:v", "{}"), range=(1, 31), preset="")
 VPX = {"quality": ("-crf", "{}", "-b:v", "0"), "preset": "-cpu-used", "alpha": True, "formats": "yuva420p|[^a]*"}
@@ -288,6 +300,8 @@ def quality(name: str, crf: float | None, preset: str | None, options: Sequence[
     preset = None if preset is None else text("preset", preset, "the name of a speed, such as slow")
     if preset is not None and not row.preset:
         raise ArgumentError("preset", preset, f"nothing with {name}, which has none")
+    if preset is not None and row.presets and preset not in (*row.presets, *"0123456789"):  # both take numbers too
+        raise ArgumentError("preset", preset, f"one of {', '.join(row.presets)} with {name}")
     return constant + ([] if preset is None else [row.preset, preset])
 
 

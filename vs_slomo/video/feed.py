@@ -32,9 +32,9 @@ LOOK = 0.2
 
 
 class Alpha:
-    """What becomes of frames' transparency. bits: as it is written, or 0 where it is left out.
+    """The frames' transparency. bits: its depth in the output, or 0 where the output has none.
 
-    lost: whether a frame had some that was left out. told: whether that was said.
+    lost: whether a frame had transparency that was left out. told: whether this was reported.
     """
 
     def __init__(self, bits: int) -> None:
@@ -180,7 +180,7 @@ def poured(arguments: Sequence[str], write: Callable[[Input], None]) -> Callable
         try:
             write(Input(pipe))
             complete = True
-        except EndedError:  # its status says whether that was meant
+        except EndedError:  # ffmpeg ended before its input; its status says whether that is an error
             pass
         except BaseException as error:
             process.kill()

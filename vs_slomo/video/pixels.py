@@ -79,7 +79,7 @@ def taken_pixels(codec: str) -> dict[str, Pixels]:
     name = encoder_name(codec)
     text = encoder_help(name)
     if "Encoder " not in text:
-        raise ArgumentError("codec", codec, f"{', '.join(SHORT)} or an encoder of {ffmpeg()} (ffmpeg -encoders)")
+        raise ArgumentError("codec", codec, f"{', '.join(SHORT)} or another encoder of {ffmpeg()}")
     row, known = encoder_row(name), known_pixels()
     listed = re.search("Supported pixel formats: (.*)", text)
     names = listed[1].split() if listed else [name for name, pixels in known.items() if not pixels.alpha]

@@ -119,7 +119,7 @@ def render(
     call |= {"preview": True} if preview else {}
     if is_script(input):
         if preview:
-            raise ArgumentError("preview", preview, "False with a script, which is encoded as it is")
+            raise ArgumentError("preview", preview, "not with a script, which is encoded as it is")
         made = script_graph(input, tracks_from=tracks_from, **call)
     elif tracks_from is not None:
         raise ArgumentError("tracks_from", str(tracks_from), "only with a script (.vpy); a video has its own")
@@ -201,7 +201,7 @@ def check_sound(tracks: Tracks, *, curve: bool) -> Tracks:
 
 
 def check_other(given: Path, output: Path) -> None:
-    """Raise ArgumentError where the output is the input, one of its numbered pictures, or named in its playlist."""
+    """Raise ArgumentError where the output is the input, one of its numbered pictures, or a file of its playlist."""
     own = _identities([given, *_pictures(given), *parts(given)])
     if own & _identities([output, *_pictures(output)]):
         raise ArgumentError("output", str(output), "another file than the input, or what the input names")

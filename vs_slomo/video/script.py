@@ -165,7 +165,7 @@ def _opened(
 def _at_true_times(
     file: Container, given: Mapping[str, Any], codes: Timecodes, rate: Fraction, *, slow: bool
 ) -> dict[str, Any]:
-    """Return the arguments that meet each frame of a variable file at its own moment; say what rate it gets."""
+    """Return the arguments that show each frame of a variable file at its own time, and log the output's rate."""
     given = dict(given) | {"timecodes": codes}
     if "curve" in given or "fps_num" in given:
         log.info("%s: variable frame rate; every frame is met at its own moment", file.path.name)

@@ -181,12 +181,12 @@ def _download(url: str, part: Path, progress: Progress) -> None:
             raise HTTPException(f"the server packed the file: {response.headers['Content-Encoding']}")
         answered = _version(url, response, start)
         if response.status == HTTPStatus.PARTIAL_CONTENT:
-            if answered != noted:  # another version, and the server did not mind
+            if answered != noted:  # another version, although the request named the old one
                 response.close()
                 _start_anew(url, part, progress)
                 return
         else:
-            start = 0  # another version, or a server that sends all or nothing
+            start = 0  # another version, or a server that only sends whole files
         length = response.length
         total = None if length is None else start + length
         _check_room(url, part, start, total)

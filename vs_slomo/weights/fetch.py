@@ -35,7 +35,7 @@ def fetch(
     Only what loads is kept; a public checkpoint is converted.
 
     name: by default the file's in the address. sha256: of the file, 64 hexadecimal digits.
-    Raises ArgumentError, or WeightsError: what went wrong on the way, or is wrong with the file.
+    Raises ArgumentError, or WeightsError where the download fails or the file is not a model.
     """
     from .download import checked_url, download, forget, own_part
 

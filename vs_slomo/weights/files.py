@@ -17,7 +17,7 @@ from vs_slomo.errors import ArgumentError, WeightsError
 from vs_slomo.outputs import write_bytes
 from vs_slomo.paths import models_dir
 
-from . import checkpoints, own
+from . import own
 from .info import BUNDLED, WIDTHS, ModelInfo, encode, shapes
 from .stored import DATA, ModelFile, StoredTensor, describe, plain
 
@@ -112,13 +112,13 @@ def load(model: str | os.PathLike[str], dtype: torch.dtype | None = None) -> tup
 def _read(path: Path, dtype: torch.dtype | None) -> tuple[ModelInfo, dict[str, Tensor]]:
     """Info, and parameters of this type under our names, all checked; no parameters where dtype is None."""
     with ModelFile(path) as file:
-        match kind_of(file):
-            case "safetensors":
-                contents = own.read(file)
-            case "zip":
-                contents = checkpoints.read_zip(file)
-            case "pickle":
-                contents = checkpoints.read_legacy(file)
+        kind = kind_of(file)
+        if kind == "safetensors":
+            contents = own.read(file)
+        else:
+            from . import checkpoints  # slow to load, and rarely needed
+
+            contents = checkpoints.read_zip(file) if kind == "zip" else checkpoints.read_legacy(file)
         stored = _checked_names(path, contents.tensors)
         info = _checked_info(file, contents.facts(), stored)
         _check_shapes(path, stored, info.width)

@@ -93,7 +93,7 @@ RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
 class PickleError(ValueError):
-    """A pickle that breaks the format, or goes beyond what torch writes."""
+    """A pickle that breaks the format, or holds what torch never writes."""
 
 
 class RefusedError(ValueError):

@@ -1,4 +1,4 @@
-"""Workers by Ray: on this machine, or on a cluster that runs. A segment is a task with the resources that it needs."""
+"""Workers by Ray, on this machine or on a running cluster. Each segment is a task with the resources it needs."""
 
 from __future__ import annotations
 

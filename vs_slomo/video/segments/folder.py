@@ -96,7 +96,7 @@ class Folder:
                 yield path
 
     def remove(self) -> None:
-        """Remove what is ours; the folder too, where nothing else is in it."""
+        """Remove our files, and then the folder, if it is empty."""
         for path in [*self.names(), self.path / MANIFEST, self.path / JOURNAL]:
             path.unlink(missing_ok=True)
         try:

@@ -112,7 +112,7 @@ class Job:
         missing = [segment for segment in self.segments if segment.number not in self.folder.parts]
         count, path = len(self.segments), self.folder.path
         if len(missing) < count:
-            log.info("%s: %d of %d segments are there; going on", self.output.name, count - len(missing), count)
+            log.info("%s: %d of %d segments are there already", self.output.name, count - len(missing), count)
         tally = Tally(self, progress)
         tally.show()
         try:
@@ -252,7 +252,7 @@ def pieces(picture: Picture, output: Path, options: Sequence[str], segments: Seg
             log.info("%s: is made in one piece: %s", output.name, join)
         if segments.workers is not None:
             why = join if isinstance(join, str) else "it is shorter than two segments"
-            log.warning("%s: is made in this process, not by workers: %s", output.name, why)
+            log.warning("%s: made in this process instead of by workers: %s", output.name, why)
         yield None
         return
     asked = {
