@@ -562,9 +562,12 @@ def test_a_signal_while_a_part_ends(tmp_path, slow_ends):
             time.sleep(0.3)
 
     slow_ends(end)
-    clip = moving(length=400)
-    with pytest.raises(KeyboardInterrupt):
-        go_on(clip, output, codec="ffv1", progress=lambda done, _total: done > 21 and fed.set())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            go_on(moving(length=400), output, codec="ffv1", progress=lambda done, _total: done > 21 and fed.set())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [path.name[:6] for path in sorted(folder_of(output).glob("0*"))] == ["000000", "000001"]
     assert (folder_of(output) / "parts.jsonl").read_text().count('"part"') == 2
 
