@@ -695,10 +695,12 @@ sys.exit(main())
 """
     first = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=False)
     assert first.returncode in (143, -15)
-    assert "5 of 10 segments are kept" in first.stderr
+    kept = re.search(r"(\d+) of 10 segments are kept", first.stderr)
+    assert kept
+    assert kept[1] in "56"  # the next one may have had all its frames by then
     run = [sys.executable, *map(str, command)]
     again = subprocess.run(run, capture_output=True, text=True, env=environment(), check=False)
     assert again.returncode == 0, again.stderr
-    assert "5 of 10 segments are there" in again.stderr
+    assert f"{kept[1]} of 10 segments are there" in again.stderr
     assert not again.stdout
     assert len(about(tmp_path / "x.mkv")["times"]) == 40
