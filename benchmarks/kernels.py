@@ -18,18 +18,29 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from vs_slomo.engine.cuda import agreement, kernels
+from vs_slomo.engine.cuda import activation, agreement, kernels, sampling
 from vs_slomo.engine.cuda.render import BLOCK, COLUMNS, SMOOTHED
 
 PLANES, NUMBERS = ("plane0", "plane1", "out"), ("finite",)
 FIELDS = ("fields", "warped", "told", "means", "cells", "bounds")
+HALVES = ("x", "bias", "pooled", "image")
 SIZES = ("field_height", "field_width", "height", "width", "origin_x", "origin_y", "cell_rows", "cell_columns")
-WHOLE = (*SIZES, "rows", "columns")
+STEPS = tuple(f"{what}_{over}" for what in ("image", "flow") for over in ("step", "channel", "row", "pixel"))
+WHOLE = (*SIZES, "rows", "columns", "pixels", "channels", "step", *STEPS)
+LANES = 32
+"""Channels of a layer that is compiled."""
 
 
 def all_kernels() -> list[tuple[Any, dict[str, Any]]]:
     """Return every kernel with the constants that it is run with, for one plane of 16 bit and for three at once."""
     found: list[tuple[Any, dict[str, Any]]] = [(agreement.smooth_kernel, {"BLOCK": SMOOTHED})]
+    for kernel, pixels in (
+        (activation.activate_kernel, 1),
+        (activation.pool_kernel, 4),
+        (activation.double_kernel, 1),
+    ):
+        found.append((kernel, {"LANES": LANES, "BLOCK": activation.VALUES // (LANES * pixels)}))
+    found += [(sampling.backwarp_kernel, {"CHANNELS": c, "BLOCK": sampling.BLOCK}) for c in (2, 3)]
     for channels in (1, 3):
         line = {"CHANNELS": channels, "BLOCK": BLOCK}
         found += [(agreement.warp_kernel, line), (agreement.measure_kernel, {"CHANNELS": channels, "COLUMNS": COLUMNS})]
@@ -40,6 +51,14 @@ def all_kernels() -> list[tuple[Any, dict[str, Any]]]:
 def signature(kernel: Any, constants: dict[str, Any]) -> dict[str, str]:
     """Return Triton's types of a kernel's arguments, which follow from their names."""
     kinds = dict.fromkeys(PLANES, "*u16") | dict.fromkeys(FIELDS, "*fp32") | dict.fromkeys(NUMBERS, "*i32")
+    kinds |= dict.fromkeys(HALVES, "*fp16") | {"flow": "*fp32"}
+    if kernel in (
+        activation.activate_kernel,
+        activation.pool_kernel,
+        activation.double_kernel,
+        sampling.backwarp_kernel,
+    ):
+        kinds["out"] = "*fp16"
     kinds |= dict.fromkeys(WHOLE, "i32") | dict.fromkeys(constants, "constexpr")
     if kernel is agreement.smooth_kernel:
         kinds["out"] = "*fp32"

@@ -31,6 +31,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import av
@@ -80,8 +81,13 @@ def run(command: Sequence[str], **more: Any) -> str:
 
 
 def rendered(given: Path, output: Path, options: Sequence[str], threads: int) -> tuple[dict[str, float], str]:
-    """Render by the command; return its wall and processor seconds, and what it has said. threads: 0 is the usual."""
+    """Render by the command; return what it took, and what it has said. threads: 0 is the usual.
+
+    wall, processor: seconds. rate: frames a second from the first frames that it has told of to the last one, so that
+    neither the start (of Ray, too) nor the joining counts.
+    """
     command = [sys.executable, "-m", "vs_slomo", "render", str(given), "-o", str(output), "--overwrite", *options]
+    command += ["--json-progress"]
     counted = Path(f"/sys/fs/cgroup/cpuacct/segments-{os.getpid()}")
     with suppress(OSError):
         counted.mkdir(exist_ok=True)
@@ -96,8 +102,17 @@ def rendered(given: Path, output: Path, options: Sequence[str], threads: int) ->
         return times.children_user + times.children_system
 
     began, before = time.perf_counter(), used()
-    said = run(command, env={**os.environ, **few})
+    with tempfile.TemporaryFile("w+") as kept:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=kept, text=True, env=os.environ | few) as process:
+            lines = [(time.perf_counter(), json.loads(line)) for line in process.stdout or ()]
+        kept.seek(0)
+        said = kept.read()
+    if process.returncode:
+        raise SystemExit(f"{command}\n{said}")
     took = {"wall": round(time.perf_counter() - began, 1), "processor": round(used() - before, 1)}
+    moments = [(moment, line["frames"]) for moment, line in lines if line["frames"]]
+    (first, few_frames), (last, all_frames) = moments[0], next(x for x in moments if x[1] == lines[-1][1]["total"])
+    took["rate"] = round((all_frames - few_frames) / max(last - first, 1e-3), 1)
     with suppress(OSError):
         counted.rmdir()
     return took, said
@@ -151,9 +166,10 @@ class Results:
 def asked(given: argparse.Namespace, folder: Path, source: Path) -> tuple[Path, list[str]]:
     """Return the input and its options: with new frames, or with --plain only the film's own, which cost nothing."""
     if not given.plain:
-        return source, ["--multi", "2", "--effort", "draft"]
+        return source, ["--multi", "2", "--effort", given.effort]
     script = folder / f"{source.stem}.vpy"
-    script.write_text(f"import vapoursynth as vs\nvs.core.bs.VideoSource({str(source)!r}).set_output()\n")
+    # PyTorch is loaded by all ways alike, as it is for new frames.
+    script.write_text(f"import torch\nimport vapoursynth as vs\nvs.core.bs.VideoSource({str(source)!r}).set_output()\n")
     return script, ["--tracks-from", str(source)]
 
 
@@ -163,7 +179,7 @@ def same(given: argparse.Namespace, folder: Path, results: Results) -> bool:
     for rate in [Fraction(text) for text in given.rates] or RATES:
         for ending in given.endings or LOSSLESS:
             key = {"size": given.size, "seconds": given.seconds, "rate": str(rate), "ending": ending}
-            key |= {"plain": given.plain}
+            key |= {"plain": given.plain, "effort": given.effort}
             found = []
             for way in (*WAYS, KILLED):
                 line = results.get(**key, way=way)
@@ -186,7 +202,7 @@ def once(given: argparse.Namespace, folder: Path, rate: Fraction, ending: str, w
         with cluster.nodes(2) as two:
             threading.Thread(target=kill_one, args=(output,), daemon=True).start()
             took, said = rendered(source, output, [*options, "--cluster", two.address], given.threads)
-        took = {"wall": took["wall"], "failed": len(re.findall("segment \\d+ has failed", said))}
+        took = {"wall": took["wall"], "rate": took["rate"], "failed": len(re.findall("segment \\d+ has failed", said))}
     else:
         took, said = rendered(source, output, [*options, *WAYS[way]], given.threads)
     found = {**took, "bytes": output.stat().st_size, **told(output)}
@@ -265,14 +281,14 @@ def journal(output: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def cost(given: argparse.Namespace, folder: Path, results: Results) -> None:
-    """Print time and size of segments and of two workers, against one piece; rounds are interleaved."""
+    """Print medians of time and size of segments and of two workers, against one piece; rounds are interleaved."""
     source, options = asked(given, folder, film(folder, given.size, RATES[0], given.seconds))
     output = folder / f"cost{os.getpid()}.mp4"
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in given.ways}
     for number in range(given.rounds):
         for way in given.ways:
             key = {"cost": way, "round": number, "size": given.size, "seconds": given.seconds, "plain": given.plain}
-            key |= {"segment": given.segment, "threads": given.threads}
+            key |= {"segment": given.segment, "threads": given.threads, "effort": given.effort}
             cut = [] if way == "one piece" else ["--segment", str(given.segment)]
             line = results.get(**key)
             if line is None:
@@ -281,10 +297,10 @@ def cost(given: argparse.Namespace, folder: Path, results: Results) -> None:
             found[way].append(line)
     for way, lines in found.items():
         parts = []
-        for name in ("wall", "processor", "bytes"):
-            least = min(line[name] for line in lines)
-            ratio = least / min(line[name] for line in found["one piece"])
-            parts.append(f"{name} {least} ({ratio:.3f})")
+        for name in ("wall", "processor", "rate", "bytes"):
+            middle = median(line[name] for line in lines)
+            ratio = middle / median(line[name] for line in found["one piece"])
+            parts.append(f"{name} {middle:.1f} ({ratio:.3f})")
         print(f"{way}: {', '.join(parts)}")
 
 
@@ -348,6 +364,7 @@ def main() -> None:
     parser.add_argument("--rates", nargs="*", default=[])
     parser.add_argument("--endings", nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch and OpenCV in one process (0: as usual)")
+    parser.add_argument("--effort", default="draft", help="of same and cost")
     parser.add_argument("--plain", action="store_true", help="encode the film as it is: what is left are the segments")
     parser.add_argument("--folder", type=Path, help="for films and outputs; films stay there")
     parser.add_argument("--results", type=Path, help="a file that keeps what was measured")

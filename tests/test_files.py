@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import av
@@ -52,6 +53,28 @@ def test_five_files_of_which_one_is_broken(films, tmp_path, shifting_model, caps
     }
 
 
+def test_files_that_are_there_are_left_alone(films, tmp_path, shifting_model, caplog):
+    """After a stop the same command goes on; with --overwrite all are made anew."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.mkv").write_text("mine")
+    caplog.set_level(logging.INFO, "vs_slomo")
+    names = ["a.mp4", "b.mkv"]
+    call = ["render", *(str(films / n) for n in names), "-o", str(out), "--to", "mkv", "--model", str(shifting_model)]
+    assert main([*call, *FAST]) == 0
+    assert (out / "a.mkv").read_text() == "mine"
+    assert count(out / "b.mkv") == 20
+    assert "a.mkv is there already (--overwrite replaces it)" in caplog.text
+    assert "1 of 2 files are made; already there: 1" in caplog.text
+    assert main([*call, *FAST, "--overwrite"]) == 0
+    assert count(out / "a.mkv") == 12
+
+
+def test_no_input_lies_where_its_output_goes(films):
+    with pytest.raises(ArgumentError, match=r"output: got .*another folder than that of .*b.mkv"):
+        targets([str(films / "a.mp4"), str(films / "b.mkv")], str(films), "mkv")
+
+
 def test_what_nobody_expects_stops_no_other_file(tmp_path, monkeypatch, capsys):
     made = []
 
@@ -87,10 +110,16 @@ def test_two_inputs_of_one_name(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("to", ["", "a/b", "../x", "m kv"])
+@pytest.mark.parametrize("to", ["", "a/b", "../x", "m kv", "mp3", "png"])
 def test_what_is_no_ending(to, tmp_path):
     with pytest.raises(ArgumentError, match="to: got"):
         targets(["a.mp4", "b.mp4"], str(tmp_path), to)
+
+
+def test_a_new_folder_for_one_input(tmp_path):
+    assert targets(["a.mp4"], f"{tmp_path}/one/", None) == [("a.mp4", tmp_path / "one" / "a.mp4")]
+    assert targets(["a.mp4"], f"{tmp_path}/two", ".MKV") == [("a.mp4", tmp_path / "two" / "a.MKV")]
+    assert (tmp_path / "one").is_dir()
 
 
 def test_an_ending_needs_a_folder(tmp_path):

@@ -9,10 +9,13 @@ import pytest
 import torch
 from conftest import python
 
+from vs_slomo.engine import cuda
 from vs_slomo.engine import render as kernels
 from vs_slomo.engine.render import by_kernel, plain, render, with_opencv
 from vs_slomo.model.fusion import FUSIONS
 from vs_slomo.model.superslomo import Motion
+from vs_slomo.model.unet import UNet
+from vs_slomo.model.warp import backwarp
 
 RATIOS = [(1, 1), (2, 2), (0.5, 0.5), (0.5, 1), (2, 1), (4, 2), (0.25, 0.25)]
 
@@ -138,6 +141,70 @@ a, b = (0.5 + 0.004 * (x - 0.5) for x in (a[..., :21, :29], b[..., :21, :29]))
 assert (by_kernel(motion, a, b, *rest) - plain(motion, a, b, *rest)).abs().max() < 1e-5
 print("same")
 """)
+
+
+@pytest.mark.parametrize("last_activation", [False, True])
+def test_the_kernels_between_convolutions(last_activation):
+    """Three channels are not a power of two; two pictures have an edge between them."""
+    interpreted(f"""
+from vs_slomo.engine.cuda.activation import run
+from vs_slomo.model.unet import UNet
+torch.set_grad_enabled(False)
+net = UNet(6, 5, 3, last_activation={last_activation})
+x = torch.randn(2, 6, 32, 64)
+assert (run(net, x) - net(x)).abs().max() < 1e-6
+print("same")
+""")
+
+
+def test_the_kernel_for_warps():
+    interpreted("""
+from vs_slomo.engine.cuda.sampling import by_kernel
+from vs_slomo.model.warp import backwarp
+torch.manual_seed(0)
+image, flow = torch.rand(2, 3, 33, 300), 9 * torch.randn(2, 4, 33, 300)
+for given in image, image.contiguous(memory_format=torch.channels_last), image[:, 1:]:
+    made = by_kernel(given, flow[:, 1:3])
+    assert made.dtype == given.dtype
+    assert (made - backwarp(given, flow[:, 1:3])).abs().max() < 1e-4
+half = by_kernel(image.half(), flow[:, :2].half())
+assert (half - backwarp(image.half(), flow[:, :2].half())).abs().max() < 1e-3
+print("same")
+""")
+
+
+def test_kernels_are_tried_before_they_are_used(monkeypatch):
+    interpreted("""
+from vs_slomo.engine import cuda
+with torch.inference_mode():
+    assert cuda._kernels_are_right(torch.device("cpu"))
+print("same")
+""")
+    said = []
+    monkeypatch.setattr(cuda.log, "warning", lambda text, *_: said.append(text))
+    cuda.kernels_work.cache_clear()
+    assert not cuda.kernels_work(torch.device("cpu"))  # no such device for Triton
+    assert "going on with PyTorch's" in said[0]
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_network_on_cuda(dtype):
+    from vs_slomo.engine.cuda.activation import run
+
+    torch.manual_seed(0)
+    net = UNet(8, 8, 16).to("cuda", dtype).to(memory_format=torch.channels_last)
+    x = torch.rand(1, 8, 64, 96, device="cuda", dtype=dtype).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        made, expected = run(net, x).float(), net(x).float()
+    assert cuda.kernels_work(x.device)
+    assert (made - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+@pytest.mark.cuda
+def test_warps_on_cuda():
+    image, flow = torch.rand(2, 3, 33, 300, device="cuda"), 9 * torch.randn(2, 2, 33, 300, device="cuda")
+    assert torch.allclose(cuda.backwarp(image, flow), backwarp(image, flow), atol=1e-4)
 
 
 @pytest.mark.cuda

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from fractions import Fraction
 from itertools import pairwise
 
@@ -18,6 +22,7 @@ import vapoursynth as vs
 from conftest import environment
 from filelock import FileLock
 
+from vs_slomo.cli import main
 from vs_slomo.errors import ArgumentError, RenderError
 from vs_slomo.video.encode import encode
 from vs_slomo.video.feed import in_order
@@ -28,6 +33,7 @@ from vs_slomo.video.segments import job as jobs
 from vs_slomo.video.segments.cut import check_seconds, cut, joining
 from vs_slomo.video.segments.folder import folder_of
 from vs_slomo.video.segments.job import Segments
+from vs_slomo.video.segments.making import begin
 
 core = vs.core
 HDR = {
@@ -296,7 +302,7 @@ def test_a_damaged_part_is_made_anew(damage, tmp_path, stopped):
 def test_another_command_is_told_what_differs(tmp_path, stopped):
     output = tmp_path / "x.mkv"
     kept = stopped(moving(), output, 25, codec="x264", crf=20)
-    with pytest.raises(ArgumentError, match=r"encoder: .*20.* there, .*21.* now.*--restart"):
+    with pytest.raises(ArgumentError, match=r"\(encoder: '-crf 20' there, '-crf 21' now\), or --restart"):
         go_on(moving(), output, codec="x264", crf=21)
     with pytest.raises(ArgumentError, match="n: 1 there, 2 now"):
         go_on(moving(), output, {"n": 2}, codec="x264", crf=20)
@@ -305,6 +311,21 @@ def test_another_command_is_told_what_differs(tmp_path, stopped):
     go_on(clip, output, {"n": 2}, restart=True, codec="x264", crf=21)
     assert set(asked) == set(range(40))
     assert [path.name for path in tmp_path.iterdir()] == ["x.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("there", "now", "said"),
+    [
+        (["-a", "1", "-b", "2"], ["-a", "1", "-b", "3"], "'-b 2' there, '-b 3' now"),
+        (["-a", "1"], ["-a", "1", "-b", "3"], "'' there, '-b 3' now"),
+        ([], ["-tune", "film"], "'' there, '-tune film' now"),
+        (["-a", "1", "-z"], ["-a", "1", "-c", "2", "-z"], "'' there, '-c 2' now"),
+        (["-a", "-b"], ["-b", "-a"], "in another order"),
+        (["-qp", "0", "-x"], ["-qp", "-x"], "'-qp 0' there, '-qp' now"),
+    ],
+)
+def test_of_arguments_only_those_are_told_that_differ(there, now, said):
+    assert folders.differences({"options": there}, {"options": now}) == [f"options: {said}"]
 
 
 @pytest.mark.parametrize("codec", ["x264", "x265"])
@@ -445,6 +466,128 @@ def test_names_that_mean_something_to_ffmpeg(name, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.rglob("*")} == {"d:d", name.rpartition("/")[2]}
 
 
+# --- a part's end, and the next one's beginning -----------------------------------------------------------------------
+
+
+def slowly(clip):
+    """The clip, whose last frames take so long that the part before has ended by then."""
+    return clip.std.ModifyFrame(clip, lambda n, f: time.sleep(0.5 if n > 35 else 0) or f)
+
+
+@pytest.fixture
+def slow_ends(monkeypatch):
+    """The end of each part comes only after what a test does there: a function of the segment's number."""
+
+    def run(act):
+        def slow(picture, segment, path, **how):
+            end = begin(picture, segment, path, **how)
+
+            def later():
+                act(segment.number)
+                return end()
+
+            return later
+
+        monkeypatch.setattr(jobs, "begin", slow)
+
+    return run
+
+
+def test_the_next_part_begins_while_one_ends(tmp_path, slow_ends):
+    """Its frames are all in the encoder before the part before is whole; a third one has to wait."""
+    shown, ends, at_end = [], [], [threading.Event() for _ in range(4)]
+
+    def progress(done, total):
+        if done % 10 == 0 and done:
+            at_end[done // 10 - 1].set()
+        shown.append(done)
+
+    def end(number):
+        assert number == 3 or at_end[number + 1].wait(60)
+        time.sleep(0.1)
+        assert number >= 2 or not at_end[number + 2].is_set()
+        ends.append(number)
+
+    slow_ends(end)
+    go_on(moving(), tmp_path / "x.mkv", codec="ffv1", progress=progress)
+    assert ends == [0, 1, 2, 3]
+    assert set(shown) == set(range(41))
+    assert shown == sorted(shown)
+    encode(moving(), tmp_path / "whole.mkv", codec="ffv1")
+    assert decoded(tmp_path / "x.mkv") == decoded(tmp_path / "whole.mkv")
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(0, [0, 1]), (1, [0, 1, 3])])
+def test_an_encoder_that_fails_at_its_end(seconds, kept, tmp_path, monkeypatch):
+    """The error names the part; the next part's encoder ends too, and its part is kept if it had all frames by then."""
+    real = ffmpeg()
+    stand_in = tmp_path / "bin" / "ffmpeg"
+    stand_in.parent.mkdir()
+    run = f"exec 0<&-; echo spoilt >&2; sleep {seconds}; exit 1"
+    stand_in.write_text(f'#!/bin/sh\ncase "$*" in *000002.*) cat > /dev/null; {run};; esac\nexec {real} "$@"\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}:{os.environ['PATH']}")
+    output = tmp_path / "x.mkv"
+    with pytest.raises(RenderError, match=rf"segment 2: ffmpeg failed: spoilt.*{len(kept)} of 4 segments are kept"):
+        go_on(slowly(moving()) if not seconds else moving(), output, codec="ffv1")
+    assert sorted(path.name[:6] for path in folder_of(output).glob("0*")) == [f"{n:06d}" for n in kept]
+    monkeypatch.undo()
+    clip, asked = counted(moving())
+    go_on(clip, output, codec="ffv1")
+    assert set(asked) - {0} == {n for n in range(20, 40) if n // 10 not in kept}
+
+
+def test_a_signal_while_a_part_ends(tmp_path, slow_ends):
+    """The part that ends is kept, and the one under way is not."""
+    output, fed = tmp_path / "x.mkv", threading.Event()
+
+    def end(number):
+        if number == 1:
+            assert fed.wait(60)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+
+    slow_ends(end)
+    clip = moving(length=400)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(clip, output, codec="ffv1", progress=lambda done, _total: done > 21 and fed.set())
+    assert [path.name[:6] for path in sorted(folder_of(output).glob("0*"))] == ["000000", "000001"]
+    assert (folder_of(output) / "parts.jsonl").read_text().count('"part"') == 2
+
+
+def test_a_journal_that_cannot_be_written(tmp_path, stopped, monkeypatch):
+    output = tmp_path / "x.mkv"
+    kept = stopped(moving(), output, 25, codec="ffv1")
+    append = folders.Folder._append
+
+    def full(self, line):
+        if "part" in line:
+            monkeypatch.setattr(folders.os, "fsync", lambda _: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+        append(self, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders.Folder, "_append", full)
+        with pytest.raises(RenderError, match=r"parts.jsonl: cannot be written: No space left.*are kept in"):
+            go_on(moving(), output, codec="ffv1")
+    monkeypatch.undo()
+    assert {*kept} <= {path.name for path in folder_of(output).glob("0*")}
+    go_on(moving(), output, codec="ffv1")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mkv"]
+
+
+def test_whoever_reads_the_progress_may_go_away(tmp_path):
+    """It is no error of the encoder, nor of the file; the whole parts are kept."""
+    output = tmp_path / "x.mkv"
+
+    def gone(done, _total):
+        if done > 25:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        go_on(moving(), output, codec="ffv1", progress=gone)
+    assert [path.name[:6] for path in sorted(folder_of(output).glob("0*"))] == ["000000", "000001"]
+
+
 # --- from a file ------------------------------------------------------------------------------------------------------
 
 
@@ -501,6 +644,19 @@ def test_a_span_of_a_variable_rate_in_slow_motion_with_sound(ending, tmp_path, s
     assert about(paths[0]) == about(paths[1])
     assert decoded(paths[0]) == decoded(paths[1])
     assert decoded(paths[0], "a") == decoded(paths[1], "a")
+
+
+@pytest.mark.parametrize("more", [["--segment", "0.2"], ["--no-segments"]])
+def test_progress_for_other_programs(more, film, tmp_path, shifting_model, capsys):
+    """Each line is one object, none comes twice, and the last ones say that all is made."""
+    command = ["render", str(film), "-o", str(tmp_path / "x.mkv"), "--codec", "ffv1", "--model", str(shifting_model)]
+    assert main([*command, *more, "--json-progress"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert len(told) >= 2
+    assert len(set(lines)) == len(lines)
+    assert (told[0]["frames"], told[-1]["frames"], told[-1]["total"]) == (0 if "0.2" in more else 1, 40, 40)
+    assert ("segments" in told[-1]) == ("0.2" in more)
 
 
 def test_sigterm_keeps_the_parts_and_says_so(tmp_path, film, shifting_model):

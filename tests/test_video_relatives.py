@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -14,6 +15,7 @@ import rare_media
 from sync_media import flashes, flashing
 
 from vs_slomo.errors import ArgumentError, FormatError, RenderError, SourceError
+from vs_slomo.video.contents import Chapter
 from vs_slomo.video.match import Stamps, match
 from vs_slomo.video.metadata import kept_tags
 from vs_slomo.video.probe import probe
@@ -72,6 +74,19 @@ def test_a_picture_of_avi_that_begins_late_has_a_gap_behind_it(tmp_path, shiftin
     assert np.abs(np.array(flashes(made)) - flashes(path)).max() < 0.04
 
 
+@pytest.mark.parametrize("rate", ["10", "25/2", "15", "24000/1001", "50"])
+@pytest.mark.parametrize("codec", ["mpeg4", "mjpeg", "rawvideo", "libx264"])
+def test_avi_with_the_silence_of_mp3_keeps_its_frames_and_rate(tmp_path, codec, rate):
+    """ffmpeg moves the picture by it, which AVI tells by a gap of one or two frames behind the first."""
+    tone = ("-f", "lavfi", "-i", "sine=duration=2")
+    mp3 = (*PAIR, "-c:v", codec, "-c:a", "libmp3lame", "-frames:v", 18)
+    path = media.picture(tmp_path / "a.avi", *mp3, rate=rate, seconds=2, before=tone)
+    file = probe(path)
+    assert (len(file.times), file.rate, file.variable) == (18, Fraction(rate), False)
+    assert file.start in (0, 1 / Fraction(rate), 2 / Fraction(rate))
+    assert source(path).num_frames == 18
+
+
 def test_avi_without_what_players_skip(tmp_path):
     """AAC has 1024 samples before the sound, MP3 1105: MP4 tells players to skip them, AVI cannot."""
     for codec in ("aac", "libmp3lame"):
@@ -127,6 +142,22 @@ def test_truehd_goes_where_it_can_be_read_again(tmp_path, name, codec):
     assert again(path, tmp_path / name).of_kind("audio")[0].codec == codec
 
 
+@pytest.mark.parametrize("name", ["x.mp4", "x.mov", "x.mkv", "x.webm"])
+def test_chapters_that_overlap_begin_late_and_have_no_title(tmp_path, name):
+    """MP4 has them as a track, in which each lasts up to the next one: their starts are what counts."""
+    path = media.picture(tmp_path / "a.mkv", rate=25, seconds=1)
+    given = [(0.3, 0.9, "B"), (0.1, 0.7, "A"), (0.5, 0.6, ""), (0.8, 9, "C")]
+    chapters = [Chapter(*(Fraction(str(t)) for t in c[:2]), (f"title={c[2]}",) * bool(c[2])) for c in given]
+    file = replace(probe(path), chapter_list=tuple(chapters))
+    made = probe(encode(source(path), tmp_path / name, tracks=Tracks(file=file)))
+    there = {
+        (round(float(c.start), 2), dict(tag.split("=", 1) for tag in c.tags).get("title", ""))
+        for c in made.chapter_list
+    }
+    assert {(begins, title) for begins, _, title in given} <= there
+    assert len(there) == len(given) + (name in ("x.mp4", "x.mov"))  # from 0 to the first one
+
+
 def test_creation_time_that_a_file_has_twice():
     tags = {"creation_time": "2021-05-06T07:08:09.000000Z;2021-05-06T07:08:09Z", "software": "Lavf60", "artist": "x"}
     assert kept_tags(tags) == {"creation_time": "2021-05-06T07:08:09.000000Z", "artist": "x"}
@@ -145,6 +176,17 @@ def test_transparency_that_no_filter_decodes_is_said(tmp_path, shifting_model, c
     with caplog.at_level(logging.WARNING):
         graph(path, model=shifting_model)
     assert "transparency is left out: no source filter decodes that of vp9" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_hidden_frames_of_av1_in_packets_of_their_own(tmp_path, ending):
+    quick = ("-c:v", "libaom-av1", "-cpu-used", 8, "-lag-in-frames", 19, "-auto-alt-ref", 1)
+    media.run("-f", "lavfi", "-i", "mandelbrot=s=96x64:r=25", "-t", 1, *quick, whole := tmp_path / "a.mkv")
+    media.run("-i", whole, "-c", "copy", "-bsf:v", "av1_frame_split", path := tmp_path / f"b.{ending}")
+    for file in map(probe, (whole, path)):
+        assert (len(file.times), file.rate, file.variable) == (25, 25, False)
+    assert not probe(path).shown.all()  # else this tests nothing
+    assert source(path).num_frames == 25
 
 
 # --- programs, fields, Dolby Vision, MXF ------------------------------------------------------------------------------

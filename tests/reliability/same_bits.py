@@ -16,7 +16,7 @@ SIZE, LENGTH = (131, 97), 5
 
 
 def scripts():  # the host is imported late
-    """Return clips by name: every kind of sample, both flow stages, both ways to look at the picture."""
+    """Return clips by name: every kind of sample, the flow stages, both ways to look at the picture."""
     import cv2
     import numpy as np
     import vapoursynth as vs
@@ -51,6 +51,7 @@ def scripts():  # the host is imported late
         "float": slomo(colours, MULTI),
         "float at 1/2": slomo(colours, MULTI, flow="unet", scale=0.5),
         "float, DIS": slomo(colours, MULTI, flow="dis", scale=0.5),
+        "draft": slomo(of(vs.YUV444P8), MULTI, flow="fast", scale=0.5),
         "even": slomo(colours, MULTI, curved=False, num_streams=2),
         "blend": blend(colours, MULTI, linear=True),
         "flow": flow(colours, MULTI),

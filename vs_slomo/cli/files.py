@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -31,9 +30,10 @@ def expanded(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def is_folder(output: str, inputs: Sequence[str]) -> bool:
+def is_folder(output: str, inputs: Sequence[str], to: str | None) -> bool:
     """Return whether an output is a folder, in which each input gets a file."""
-    return len(inputs) > 1 or Path(output).is_dir() or output.endswith((os.sep, os.altsep or os.sep))
+    named = output.endswith((os.sep, os.altsep or os.sep)) or (to is not None and not Path(output).suffix)
+    return named or len(inputs) > 1 or Path(output).is_dir()
 
 
 def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[str, Path]]:
@@ -43,12 +43,18 @@ def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[st
     """
     from vs_slomo.video.encoders import CONTAINERS
 
-    if not is_folder(output, inputs):
+    if not is_folder(output, inputs, to):
         if to is not None:
             raise ArgumentError("to", to, "only where the output is a folder (-o FOLDER)")
+        if not Path(output).suffix:
+            allowed = (
+                "a file with an ending that says its container, or a folder: one that is there, or with / at its end"
+            )
+            raise ArgumentError("output", output, allowed)
         return [(inputs[0], Path(output))]
-    if to is not None and not re.fullmatch(r"\.?[A-Za-z0-9]{1,16}", to):
-        raise ArgumentError("to", to, "an ending such as mkv or mp4")
+    endings = [name.removeprefix(".") for name, container in CONTAINERS.items() if not container.pattern]
+    if to is not None and to.removeprefix(".").lower() not in endings:
+        raise ArgumentError("to", to, f"one of {', '.join(endings)}")
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("output", output, "a folder, where there are several inputs")
@@ -59,6 +65,8 @@ def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[st
         usual = path.suffix.lower() in CONTAINERS and not CONTAINERS[path.suffix.lower()].pattern
         ending = f".{to.removeprefix('.')}" if to else path.suffix if usual else ".mkv"
         name = f"{path.absolute().parent.name if numbered else path.stem}{ending}"
+        if _is_same(path, folder / name):
+            raise ArgumentError("output", output, f"another folder than that of {given}, or another ending (--to)")
         if name.casefold() in found:
             other = found[name.casefold()][0]
             raise ArgumentError("input", given, f"inputs of different names: {other} becomes {folder / name}, too")
@@ -67,13 +75,29 @@ def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[st
     return [*found.values()]
 
 
-def each(pairs: Sequence[tuple[str, Path]], make: Callable[[str, Path], object]) -> None:
-    """Make every output; one that fails does not stop the others. Raises RenderError at the end if any failed."""
+def _is_same(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except (OSError, ValueError):  # one is not there, or no file system has such a name
+        return False
+
+
+def each(pairs: Sequence[tuple[str, Path]], make: Callable[[str, Path], object], *, overwrite: bool) -> None:
+    """Make every output; one that fails does not stop the others. Raises RenderError at the end if any failed.
+
+    Of several, those that are there already are left alone: the same command goes on with the others. With overwrite
+    they are made anew.
+    """
     if len(pairs) == 1:
         make(*pairs[0])
         return
     failed: list[str] = []
+    there = 0
     for place, (given, output) in enumerate(pairs, 1):
+        if not overwrite and output.is_file():
+            log.warning("file %d of %d: %s is there already (--overwrite replaces it)", place, len(pairs), output)
+            there += 1
+            continue
         log.info("file %d of %d: %s", place, len(pairs), given)
         try:
             make(given, output)
@@ -82,10 +106,13 @@ def each(pairs: Sequence[tuple[str, Path]], make: Callable[[str, Path], object])
 
             failed.append(given)
             print(f"vs-slomo: {given}: {in_options(error, ['render'])}", file=sys.stderr)
+        except BrokenPipeError:  # whoever reads the progress has gone
+            raise
         except Exception:  # noqa: BLE001  # whatever it is, the others do not depend on it
             failed.append(given)
             print(f"vs-slomo: {given}: {traceback.format_exc()}", file=sys.stderr)
-    made = len(pairs) - len(failed)
+    made = f"{len(pairs) - len(failed) - there} of {len(pairs)} files are made"
+    made += f"; already there: {there}" if there else ""
     if failed:
-        raise RenderError(f"{made} of {len(pairs)} files are made; failed: {', '.join(failed)}")
-    log.info("all %d files are made", made)
+        raise RenderError(f"{made}; failed: {', '.join(failed)}")
+    log.info("%s", made)

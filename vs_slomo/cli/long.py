@@ -78,7 +78,7 @@ class Long(Flags):
 
 
 class JsonLines:
-    """Progress for other programs: a line a second on standard output, and one at the end."""
+    """Progress for other programs: a line a second on standard output, and when all frames are made."""
 
     EVERY = 1.0
 
@@ -87,6 +87,7 @@ class JsonLines:
         self.began = self.last = 0.0
         self.first: int | None = None
         self.told: dict[str, Any] = {}
+        self.written: dict[str, Any] = {}
 
     def segments(self, state: Mapping[str, int]) -> None:
         """Note the segments, by their state."""
@@ -107,13 +108,13 @@ class JsonLines:
         left = round((total - done) / rate, 1) if rate > 0 else None
         self.told = {"file": self.name, "frames": done, "total": total, "fps": round(rate, 2), "seconds_left": left}
         self.told |= {"segments": self.state} if self.state else {}
-        if now - self.last >= self.EVERY:
+        if now - self.last >= self.EVERY or done == total:
             self._write()
 
     def _write(self) -> None:
-        self.last = time.monotonic()
+        self.last, self.written = time.monotonic(), self.told
         print(json.dumps(self.told), flush=True, file=sys.stdout)
 
     def __exit__(self, *_: object) -> None:
-        if self.told:
+        if self.told != self.written:
             self._write()

@@ -132,7 +132,7 @@ def render(
             progress.wait("loading PyTorch, the video and the model")
             render_file(given, path, **options, preview=preview, progress=progress)
 
-    each(targets(inputs, output, long.to), make)
+    each(targets(inputs, output, long.to), make, overwrite=bool(options.get("overwrite")))
 
 
 def free_name(given: str, word: str) -> str:

@@ -33,7 +33,7 @@ from vs_slomo.model.warp import Flows
 
 from . import render as rendering
 from .cpu import accelerate
-from .cuda import Graphed, Padded, Recorded, Step
+from .cuda import Graphed, Padded, Recorded, Step, backwarp
 from .pair import Pair
 from .settings import ACTIVATIONS_PER_PIXEL, CPU_BYTES, DTYPES, TRIM_BYTES, TRIM_PAIRS, Settings
 from .tiles import SMALLEST, Tiled
@@ -97,6 +97,7 @@ class Engine:
         if self.device.type == "cuda":  # a pair and a motion are recorded as wholes, with what is around the networks
             self.model.flow = Recorded(partial(_flow, weakref.ref(self.model)), flow_net.whole)  # type: ignore[method-assign, assignment]
             self._moved = Recorded(self._moved, interp_net.whole)
+            self.model.warp = backwarp
         self.runs = self._seen_bytes = 0
         if self.stage.refined:
             _announce(self.device.type, settings.precision)

@@ -6,8 +6,6 @@ on the CPU, and `by_kernel`, each fusion's Triton kernels, on CUDA.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import math
 from dataclasses import replace
 
@@ -16,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vs_slomo.model.agreement import clamped
+from vs_slomo.model.agreement import clamped, limits
 from vs_slomo.model.bands import in_bands
 from vs_slomo.model.fusion import PLAIN, Moving, Warped, Way
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import resize_field
+
+from .cuda import kernels_work
 
 EXACT_REMAP = int(cv2.__version__.partition(".")[0]) >= 5
 """Before version 5, OpenCV's remap rounds positions to 1/32 of a pixel."""
@@ -42,7 +42,7 @@ def render(
     Integer planes with a peak give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
-    if plane0.device.type == "cuda" and has_triton():
+    if plane0.device.type == "cuda" and kernels_work(plane0.device):
         made = by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
         if made is not None:
             return made
@@ -51,10 +51,8 @@ def render(
         motion = replace(motion, fusion=PLAIN)  # NaN, infinity, or overflow: it would spread to the neighbours
     dtype = torch.float32 if peak is None else plane0.dtype
     if a.device.type == "cpu" and EXACT_REMAP:
-        values = with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, dtype)
-    else:
-        values = rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), dtype, peak or 1)
-    return clamped(values, a, b) if peak is None and motion.fusion.overshoots else values
+        return with_opencv(motion, a, b, ratio_x, ratio_y, origin, peak or 1, dtype)
+    return rounded(plain(motion, a, b, ratio_x, ratio_y, origin, peak or 1), dtype, peak or 1)
 
 
 def in_float(plane: Tensor) -> Tensor:
@@ -136,13 +134,18 @@ def with_opencv(
     fields.numpy()[1:4:2] *= grow_y
     t = _number(motion)
 
+    fusion, reach = motion.fusion, motion.fusion.reach
+    least, most = limits(plane0, plane1)
+
     def fused(rows: slice) -> tuple[Tensor]:
-        own = _enlarged_rows(fields, max(grow_x, 1), max(grow_y, 1), y + rows.start, y + rows.stop)
+        top, bottom = max(0, rows.start - reach), min(height, rows.stop + reach)
+        own = _enlarged_rows(fields, max(grow_x, 1), max(grow_y, 1), y + top, y + bottom)
         own = own[None, ..., x : x + width]
         moving = Moving(plane0, plane1, own[:, 0:2], own[:, 2:4], own[:, 4:5], t, peak)
-        return (rounded(motion.fusion.fuse(moving, OpenCV(rows.start)), dtype, peak),)
+        made = fusion.fuse(moving, OpenCV(top))[..., rows.start - top : rows.stop - top, :]
+        return (rounded(clamped(made, least, most) if fusion.overshoots else made, dtype, peak),)
 
-    return (fused(slice(0, height)) if motion.fusion.spreads else in_bands(fused, plane0))[0]
+    return in_bands(fused, plane0, reach)[0]
 
 
 def _enlarged_rows(fields: Tensor, grow_x: float, grow_y: float, top: int, bottom: int) -> Tensor:
@@ -178,12 +181,6 @@ def _number(motion: Motion) -> float:
     if not isinstance(motion.t, float):
         raise TypeError("the motion's t must be a number")
     return motion.t
-
-
-@functools.cache
-def has_triton() -> bool:
-    """Whether Triton is installed."""
-    return importlib.util.find_spec("triton") is not None
 
 
 def by_kernel(

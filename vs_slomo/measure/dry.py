@@ -35,6 +35,8 @@ CARD_BYTES = 80 << 30
 """Memory of the card that is made believe."""
 WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select"}
 """Operations that bring a value to the CPU, which waits for it."""
+EMPTY = {"empty", "empty_like", "new_empty", "empty_strided"}
+"""Operations that only allocate."""
 WHOLE = {"upsample_bilinear2d"}
 """One kernel on a device, though PyTorch can also say what it consists of."""
 
@@ -89,8 +91,10 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.counted.waits[name] += 1
         elif name in ("_to_copy", "copy_") and any(x.device.type == "cpu" for x in (*given, *made)):
             self.transfer(args, kwargs or {}, made)
-        elif not is_view(func):
+        elif name not in EMPTY and not is_view(func):
             self.launched(name, given, made)
+            if name == "convolution" and args[2] is not None:
+                self.launched("bias", made, made)  # PyTorch adds it after cuDNN
         return out
 
     def transfer(self, args: Any, options: dict[str, Any], made: list[Tensor]) -> None:
@@ -196,7 +200,10 @@ def dry(device: str = "cuda") -> Iterator[Counting]:
 
 @contextmanager
 def _kernels(counting: Counting) -> Iterator[None]:
-    """Count Triton's kernels in place of running them; every tensor that they get must be on the device, in a row."""
+    """Count Triton's kernels in place of running them; every tensor that they get must be on the device.
+
+    It must be in a row, or the kernel must be given the step between two of its pixels.
+    """
     try:
         from triton.runtime.jit import KernelInterface
     except ImportError:
@@ -206,7 +213,12 @@ def _kernels(counting: Counting) -> Iterator[None]:
     def grid(_: object, __: object) -> Any:
         def run(*args: object, **__: object) -> None:
             tensors = [x for x in args if isinstance(x, Tensor)]
-            wrong = [x for x in tensors if x.device.type != counting.device or not x.is_contiguous()]
+            steps = {x for x in args if isinstance(x, int)}
+            wrong = [
+                x
+                for x in tensors
+                if x.device.type != counting.device or not (x.is_contiguous() or set(x.stride()[-2:]) & steps)
+            ]
             if wrong:
                 raise RuntimeError(f"a kernel was given {wrong[0].shape} on {wrong[0].device}, {wrong[0].stride()}")
             counting.counted.kernels += 1
@@ -214,7 +226,11 @@ def _kernels(counting: Counting) -> Iterator[None]:
 
         return run
 
-    with mock.patch.object(KernelInterface, "__getitem__", grid):
+    with (
+        mock.patch.object(KernelInterface, "__getitem__", grid),
+        mock.patch("vs_slomo.engine.cuda.kernels_work", return_value=True),
+        mock.patch("vs_slomo.engine.render.kernels_work", return_value=True),
+    ):
         yield
 
 

@@ -77,10 +77,15 @@ def agreed(
     return fused - (1 - rest) * lost * detail + grain
 
 
-def clamped(made: Tensor, plane0: Tensor, plane1: Tensor) -> Tensor:
-    """Return (B, C, H, W), clamped to the range of the values in both planes: bicubic warps overshoot."""
+def limits(plane0: Tensor, plane1: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the largest value of each channel in both planes, (B, C, 1, 1): bicubic warps overshoot."""
     least, most = ((f(plane0, (2, 3), keepdim=True), f(plane1, (2, 3), keepdim=True)) for f in (torch.amin, torch.amax))
-    return torch.minimum(torch.maximum(made, torch.minimum(*least)), torch.maximum(*most))
+    return torch.minimum(*least), torch.maximum(*most)
+
+
+def clamped(made: Tensor, least: Tensor, most: Tensor) -> Tensor:
+    """Return (B, C, H, W), clamped to `limits`."""
+    return torch.minimum(torch.maximum(made, least), most)
 
 
 def stilled(ft0: Tensor, ft1: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ busy loop after every step.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Lock
@@ -17,20 +18,26 @@ from torch import Tensor
 
 PIXELS = 1 << 17
 """The most pixels of a band. In much smaller ones the threads wait for Python's lock."""
+TALL = 240
+"""The least rows of a band, where rows outside it must be computed too."""
 _lock = Lock()
 """One thread at a time makes threads: meanwhile PyTorch tells others a wrong number."""
 
 
-def in_bands(work: Callable[[slice], tuple[Tensor, ...]], field: Tensor) -> tuple[Tensor, ...]:
+def in_bands(work: Callable[[slice], tuple[Tensor, ...]], field: Tensor, reach: int = 0) -> tuple[Tensor, ...]:
     """Let `work` make all rows, a band at a time, and return its tensors, (1, C, H, W), without gradients.
 
     work: takes a slice of rows, and returns these rows of each tensor. field: (..., H, W), for size and device. All
-    rows are one band on other devices than the CPU. The result does not depend on the number of threads.
+    rows are one band on other devices than the CPU. reach: how many rows beyond the band `work` must compute as well;
+    then bands begin at multiples of 8. The result does not depend on the number of threads.
     """
     height, width = field.shape[-2:]
     if field.device.type != "cpu":
         return work(slice(0, height))
     step = max(1, PIXELS // width)
+    if reach:  # an even number of them, for two threads
+        count = max(1, height // TALL // 2 * 2)
+        step = math.ceil(height / count / 8) * 8
     bands = [slice(top, min(top + step, height)) for top in range(0, height, step)]
     made = list(threads().map(torch.inference_mode()(work), bands))
     # Numpy's, as PyTorch would use threads of its own here.

@@ -83,10 +83,10 @@ class PyTorch(Way):
 class Fusion(ABC):
     """A way to combine both warped frames."""
 
-    spreads = False
-    """Whether a pixel of the result depends on the motion and the warped planes around it."""
+    reach = 0
+    """How many pixels away the motion and the warped planes still change a pixel of the result; a multiple of 8."""
     overshoots = False
-    """Whether values may leave the range of both planes."""
+    """Whether values may leave the range of both planes: then the caller clamps them."""
 
     @abstractmethod
     def fuse(self, moving: Moving, way: Way) -> Tensor:
@@ -113,17 +113,16 @@ class Sharp(Weighted):
 class Agreement(Fusion):
     """Bicubic warps, and of their detail only as much as both frames share; see `agreement`."""
 
-    spreads = True
+    reach, overshoots = 32, True
 
     def fuse(self, moving: Moving, way: Way) -> Tensor:
         """Warp, keep what agrees, and clamp to the range of both planes."""
-        from .agreement import agreed, clamped, stilled
+        from .agreement import agreed, stilled
 
         ft0, ft1 = stilled(moving.ft0, moving.ft1)
         warped = way.warp(moving._replace(ft0=ft0, ft1=ft1), "bicubic")
         weight = weight0(moving.logit, moving.t)
-        made = agreed(warped.plane0, warped.plane1, weight, warped.moved, moving.t, moving.peak, way.mean)
-        return clamped(made, moving.plane0, moving.plane1)
+        return agreed(warped.plane0, warped.plane1, weight, warped.moved, moving.t, moving.peak, way.mean)
 
 
 FusionName = Literal["paper", "agreement"]

@@ -50,6 +50,18 @@ def enlarged(x: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
     return out
 
 
+def averaged(x: Tensor, factor_x: int, factor_y: int) -> Tensor:
+    """Return the means of cells of so many pixels of (B, C, H, W). Cells that are not whole are left out."""
+    if not _plain(x) or x.dtype != torch.float32:
+        return F.avg_pool2d(x, (factor_y, factor_x))
+    height, width = x.shape[-2] // factor_y, x.shape[-1] // factor_x
+    cells = x[..., : height * factor_y, : width * factor_x].contiguous()
+    out = torch.empty(*x.shape[:2], height, width)
+    for plane, target in zip(cells.flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), strict=True):
+        cv2.resize(plane, (width, height), dst=target, interpolation=cv2.INTER_AREA)
+    return out
+
+
 def _plain(x: Tensor) -> bool:
     """Whether numpy can have the tensor. Not while a graph is made of what is computed, as for ONNX."""
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .agreement import clamped, limits
 from .curved import bent
 from .fusion import DEFAULT, FUSIONS, PLAIN, Fusion, FusionName, Moving, PyTorch
 from .unet import MULTIPLE, UNet
-from .warp import Flows, backwarp, padded, resize_field
+from .warp import Flows, Warp, backwarp, padded, resize_field
 
 MEAN = (0.429, 0.431, 0.397)
 """Subtracted from RGB before the networks see it."""
@@ -58,7 +59,8 @@ class Motion:
         """
         h, w = plane0.shape[-2:]
         ft0, ft1, logit = (field[..., y : y + h, x : x + w] for field in (self.ft0, self.ft1, self.logit))
-        return self.fusion.fuse(Moving(plane0, plane1, ft0, ft1, logit, self.t, peak), PyTorch())
+        made = self.fusion.fuse(Moving(plane0, plane1, ft0, ft1, logit, self.t, peak), PyTorch())
+        return clamped(made, *limits(plane0, plane1)) if self.fusion.overshoots else made
 
 
 class SuperSloMo(nn.Module):
@@ -72,6 +74,8 @@ class SuperSloMo(nn.Module):
     """
 
     mean: Tensor
+    warp: Warp = staticmethod(backwarp)
+    """A faster `backwarp` may take its place."""
 
     def __init__(
         self,
@@ -108,8 +112,8 @@ class SuperSloMo(nn.Module):
             return out[:, :2], out[:, 2:]
         f01, f10 = self._coarse_flow(i0, i1, levels)
         to0, to1 = flows_at((f01, f10), 0.5)
-        left01, left10 = self._flow(backwarp(i0, to0), backwarp(i1, to1), 1)
-        return f01 + backwarp(left01, f01 / 2), f10 + backwarp(left10, f10 / 2)
+        left01, left10 = self._flow(self.warp(i0, to0), self.warp(i1, to1), 1)
+        return f01 + self.warp(left01, f01 / 2), f10 + self.warp(left10, f10 / 2)
 
     def _coarse_flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
         height, width = i0.shape[-2:]
@@ -127,7 +131,7 @@ class SuperSloMo(nn.Module):
         f01, f10 = flows
         ft0, ft1 = bent(flows_at(flows, t), t, bend)
         j0, j1 = i0 - self.mean, i1 - self.mean
-        warped = backwarp(j1, ft1), backwarp(j0, ft0)
+        warped = self.warp(j1, ft1), self.warp(j0, ft0)
         seen = [x.to(j0.dtype) for x in (j0, j1, f01, f10, ft1, ft0, *warped)]
         out = self.interp_net(torch.cat(seen, dim=1)).float()
         return (out[:, :2], out[:, 2:4]), out[:, 4:]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .steady import enlarged
+from .steady import averaged, enlarged
 
 Flows = tuple[Tensor, Tensor]
 """(F01, F10) or (Ft0, Ft1)."""
@@ -49,9 +49,9 @@ def resize_field(field: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
 
     The values stay as they are; a flow must be multiplied by the ratios as well. Shrinking averages.
     """
-    shrink = (round(max(1, 1 / ratio_y)), round(max(1, 1 / ratio_x)))
+    shrink = round(max(1, 1 / ratio_x)), round(max(1, 1 / ratio_y))
     if shrink != (1, 1):
-        field = F.avg_pool2d(field, shrink)
+        field = averaged(field, *shrink)
     return field if max(ratio_x, ratio_y) <= 1 else enlarged(field, max(1.0, ratio_x), max(1.0, ratio_y))
 
 

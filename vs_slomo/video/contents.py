@@ -145,7 +145,7 @@ def _complaints() -> Iterator[Callable[[], list[str]]]:
     av.logging.set_level(av.logging.ERROR)
     try:
         with av.logging.Capture() as captured:
-            yield lambda: [text.strip() for level, _, text in captured if level <= av.logging.ERROR]
+            yield lambda: [" ".join(text.split()) for level, _, text in captured if level <= av.logging.ERROR]
     finally:
         av.logging.set_level(before)
 
@@ -255,8 +255,6 @@ def _hear(sound: Sound, packet: Any, part: int) -> None:
 
 NO_PTS = ("avi",)
 """Formats without times of presentation."""
-LATE_START = 3
-"""Frames: where AVI shows its first picture for longer than this, it is a picture that begins late."""
 Row = tuple[int, int | None, int | None, bool]
 """Part, time of presentation, time of decoding, whether it is shown."""
 
@@ -276,9 +274,10 @@ def _timed(rows: list[Row], step: int, *, guessed: bool) -> list[tuple[int, int,
         return [(rows[n][0], earliest - (before - n) * step, rows[n][3]) for n in range(before)] + known
     decoded = [(part, dts, shown) for part, _, dts, shown in rows if dts is not None]
     if decoded and guessed:  # places in the file, from its beginning
-        first, second = decoded[0], decoded[min(1, len(decoded) - 1)]
-        if second[1] - first[1] > LATE_START * step:  # the format can only tell this by a gap behind the first one
-            decoded[0] = (first[0], second[1] - step, first[2])
+        if len(decoded) > 2:  # that the picture begins late, the format can only tell by a gap behind the first one
+            part, begins, shown = decoded[0]
+            usual = int(np.median(np.diff([dts for _, dts, _ in decoded[1:]])))
+            decoded[0] = (part, max(begins, decoded[1][1] - usual), shown)
         return decoded
     if decoded:
         early = decoded[0][1]

@@ -195,6 +195,8 @@ def encode(
                         found = check_whole(part, clip.num_frames, output, counted=not options)
                 if job is not None:
                     job.folder.remove()
+        except BrokenPipeError:  # of the progress: whoever read it has gone
+            raise
         except OSError as error:
             raise RenderError(f"{output.name} cannot be written: {error.strerror or error}") from error
         report(output, picture.clip, picture.alpha, plan, found, time.monotonic() - began)

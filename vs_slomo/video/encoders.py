@@ -27,6 +27,7 @@ class Container:
         it keeps them. flags: ffmpeg's options. pattern: whether the name is that of numbered pictures.
     countable: whether the frames of a finished file can be counted. highest: its highest rate, or 0.
     late: whether it stores when a track begins, so that sound may begin after the picture (AVI does not).
+    gapless: whether its chapters are a track: from the start on, each up to the next one.
     even: the rate of its sound, which must last as long as the picture (MXF); 0 leaves both as they are.
     """
 
@@ -45,6 +46,7 @@ class Container:
     countable: bool = True
     highest: int = 0
     late: bool = True
+    gapless: bool = False
     even: int = 0
 
 
@@ -56,7 +58,12 @@ BITMAPS = _set("hdmv_pgs_subtitle dvd_subtitle dvb_subtitle xsub")
 """Subtitles that are pictures."""
 TRANSPORT = _set("mp2 mp3 aac ac3 eac3 dts opus")
 MOVIE = Container(
-    text="mov_text", texts=_set("mov_text"), cover="stream", chapters=True, flags=("-movflags", "+faststart")
+    text="mov_text",
+    texts=_set("mov_text"),
+    cover="stream",
+    chapters=True,
+    gapless=True,
+    flags=("-movflags", "+faststart"),
 )
 MATROSKA = Container(
     text="srt",

@@ -8,10 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Buffer, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import IO, Any, cast
 
 import numpy as np
@@ -99,7 +99,25 @@ def in_order(clip: vs.VideoNode, stopped: Stops, ahead: int = 0) -> Generator[vs
                 future.result(60).close()
 
 
-def write_frame(pipe: IO[bytes], frame: vs.VideoFrame, alpha: Alpha) -> None:
+class EndedError(Exception):
+    """ffmpeg has ended before its input did."""
+
+
+class Input:
+    """ffmpeg's standard input. It is not a file with a name, which PyAV would look for; its errors are its own."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self.pipe = pipe
+
+    def write(self, data: Buffer) -> int:
+        """Write all of it. Raises EndedError."""
+        try:
+            return self.pipe.write(data)
+        except OSError:
+            raise EndedError from None
+
+
+def write_frame(pipe: Input, frame: vs.VideoFrame, alpha: Alpha) -> None:
     """Write a frame's planes as ffmpeg's planar formats have them: G, B, R; transparency last."""
     order = (1, 2, 0) if frame.format.color_family == vs.RGB else range(frame.format.num_planes)
     for plane in order:
@@ -122,33 +140,47 @@ def feed(
 
     frames: the clip's frames, where the caller requests them.
     """
+    return fed(arguments, clip, stopped, alpha, progress, frames)()
 
-    def write(pipe: IO[bytes]) -> None:
+
+def fed(
+    arguments: Sequence[str],
+    clip: vs.VideoNode,
+    stopped: Stops,
+    alpha: Alpha,
+    progress: Progress | None = None,
+    frames: Iterator[vs.VideoFrame] | None = None,
+) -> Callable[[], bool]:
+    """Do as `feed` does, but return while ffmpeg still works on the last frames: what is returned waits for its end."""
+
+    def write(pipe: Input) -> None:
         for n, frame in enumerate(in_order(clip, stopped) if frames is None else frames, 1):
             write_frame(pipe, frame, alpha)
             if progress:
                 progress(n, clip.num_frames)
 
-    return piped(arguments, write)
+    return poured(arguments, write)
 
 
-def piped(arguments: Sequence[str], write: Callable[[IO[bytes]], None]) -> bool:
-    """Run ffmpeg with what is written to its standard input; return whether it took it all. Raises RenderError."""
+def poured(arguments: Sequence[str], write: Callable[[Input], None]) -> Callable[[], bool]:
+    """Run ffmpeg, and write all of its input; return what waits for its end, and says whether it took all of it.
+
+    That raises RenderError where ffmpeg has failed.
+    """
     # In a group of its own, so that Ctrl-C in a terminal does not reach it: it ends when this says so.
     own: dict[str, Any] = {"creationflags": 0x200} if sys.platform == "win32" else {"process_group": 0}
     command = [ffmpeg(), "-hide_banner", "-v", "error", "-y", *arguments]
     log.debug("%s", subprocess.list2cmdline(command))
     complete = False
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, **own) as process,
-    ):
+    with ExitStack() as opened:
+        said = opened.enter_context(tempfile.TemporaryFile())
+        out: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": said}
+        process = opened.enter_context(subprocess.Popen(command, **out, **own))
         pipe = cast("IO[bytes]", process.stdin)
         try:
-            write(pipe)
-            pipe.close()
+            write(Input(pipe))
             complete = True
-        except OSError:  # ffmpeg ended before its input; its status says whether that is an error
+        except EndedError:  # ffmpeg ended before its input; its status says whether that is an error
             pass
         except BaseException as error:
             process.kill()
@@ -156,17 +188,25 @@ def piped(arguments: Sequence[str], write: Callable[[IO[bytes]], None]) -> bool:
                 raise RenderError(f"a frame could not be made: {plain(error)}") from error
             raise
         finally:
-            with suppress(OSError):
+            try:
                 pipe.close()
-        status = process.wait()
-        said.seek(0)
-        text = said.read().decode(errors="replace")
-    if status or BROKEN_FILE.search(text):
-        raise RenderError(f"ffmpeg failed: {reason(status, text)}")
-    # Its own complaints begin with the part that has them; encoders chat without.
-    if complaints := last_lines("\n".join(line for line in text.splitlines() if line.startswith("["))):
-        log.warning("ffmpeg: %s", complaints)
-    return complete
+            except OSError:
+                complete = False
+        still_open = opened.pop_all()
+
+    def end() -> bool:
+        with still_open:
+            status = process.wait()
+            said.seek(0)
+            text = said.read().decode(errors="replace")
+        if status or BROKEN_FILE.search(text):
+            raise RenderError(f"ffmpeg failed: {reason(status, text)}")
+        # Its own complaints begin with the part that has them; encoders chat without.
+        if complaints := last_lines("\n".join(line for line in text.splitlines() if line.startswith("["))):
+            log.warning("ffmpeg: %s", complaints)
+        return complete
+
+    return end
 
 
 def plain(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -58,10 +59,32 @@ def write_metadata(
     path.write_bytes("\n".join([*lines, ""]).encode("utf-8", "surrogateescape"))
 
 
+def without_gaps(chapters: Iterable[Chapter]) -> list[Chapter]:
+    """Return chapters, in order, as MP4 has them: from the start on, one behind the other, each with a title.
+
+    What lies before the first one becomes a chapter with an empty title; else all of them would begin too early.
+    """
+    found = [*chapters]
+    if found and found[0].start > 0:
+        found.insert(0, Chapter(Fraction(0), found[0].start, ()))
+    ends = [chapter.start for chapter in found[1:]] + [chapter.end for chapter in found[-1:]]
+    return [
+        replace(chapter, end=end, tags=chapter.tags if _titled(chapter) else ("title=", *chapter.tags))
+        for chapter, end in zip(found, ends, strict=True)
+    ]
+
+
+def _titled(chapter: Chapter) -> bool:
+    return any(tag.lower().startswith("title=") for tag in chapter.tags)
+
+
 def moved(chapters: Iterable[Chapter], zero: Fraction, end: Fraction | None, stretch: Fraction) -> list[Chapter]:
-    """Return the chapters of a part that begins at `zero`, at their new times."""
+    """Return the chapters of a part that begins at `zero`, at their new times.
+
+    They are put in order: readers of Matroska leave out one that begins before another in front of it.
+    """
     found = []
-    for chapter in chapters:
+    for chapter in sorted(chapters, key=lambda chapter: chapter.start):
         begins = max(chapter.start, zero)
         ends = chapter.end if end is None else min(chapter.end, end)
         marks = chapter.start >= zero and (end is None or chapter.start < end)  # a moment, without a length

@@ -41,7 +41,8 @@ def average(times: NDArray[np.int64], base: Fraction, announced: float) -> Fract
         return None
     mean = Fraction(len(times) - 1, int(times[-1] - times[0])) / base
     whole = max(1, round(mean))
-    tick = max(float(2 * base), ROUNDING)
+    exact = base > Fraction(1, 1000) and mean * base > Fraction(1, 2)  # AVI: a tick is a frame, and no rounding
+    tick = ROUNDING if exact else max(float(2 * base), ROUNDING)
     jitter = spread(times, base, mean)
     tolerance = max(tick, jitter + tick) if jitter / 2 * mean <= STEADY else tick
     near = [rate for rate in (Fraction(whole), Fraction(whole * 1000, 1001)) if spread(times, base, rate) < tolerance]

@@ -16,7 +16,7 @@ from .contents import Stream
 from .encoders import BITMAPS, container_of
 from .encoders import Container as Target
 from .ffmpeg import has_filter
-from .metadata import kept_tags, moved, write_metadata
+from .metadata import kept_tags, moved, without_gaps, write_metadata
 from .wanted import Tracks, chosen_sound
 
 log = logging.getLogger("vs_slomo")
@@ -209,11 +209,12 @@ def write_inputs(plan: Plan, folder: Path, check: Callable[[], None] = lambda: N
     keeps = "tags" in tracks.kinds
     streams = [plan.film, *(track.stream for track in plan.kept)]
     chapters = file.chapter_list if "chapters" in tracks.kinds and plan.target.chapters else ()
+    placed = moved(chapters, plan.part.zero, plan.part.end, tracks.stretch)
     write_metadata(
         folder / "metadata.txt",
         kept_tags(file.tags) if keeps else {},
         [kept_tags(stream.tags, only=() if keeps else ("language", "title")) for stream in streams],
-        moved(chapters, plan.part.zero, plan.part.end, tracks.stretch),
+        without_gaps(placed) if plan.target.gapless else placed,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .kernels import _bilinear, motion_at
+from .kernels import bilinear, motion_at
 
 
 @triton.jit
@@ -91,8 +91,8 @@ def warp_kernel(
     if tl.load(finite) == 0:
         for channel in tl.static_range(CHANNELS):
             start = channel * area
-            tl.store(warped + start + place, _bilinear(plane0 + start, x + x0, y + y0, height, width, mask), mask=mask)
-            value = _bilinear(plane1 + start, x + x1, y + y1, height, width, mask)
+            tl.store(warped + start + place, bilinear(plane0 + start, x + x0, y + y0, height, width, mask), mask=mask)
+            value = bilinear(plane1 + start, x + x1, y + y1, height, width, mask)
             tl.store(warped + (CHANNELS + channel) * area + place, value, mask=mask)
     else:
         moved = 1.0 - _below(tl.maximum(tl.abs(x1 - x0), tl.abs(y1 - y0)), still, moves)
@@ -221,8 +221,8 @@ def combine_kernel(
         size = cell_rows * cell_columns
         cell_x = (column.to(tl.float32) + 0.5) / 8 - 0.5
         cell_y = (row.to(tl.float32) + 0.5) / 8 - 0.5 + tl.zeros_like(cell_x)
-        shared = _bilinear(cells, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
-        power = _bilinear(cells + size, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
+        shared = bilinear(cells, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
+        power = bilinear(cells + size, cell_x, cell_y, cell_rows, cell_columns, mask) + nothing
         lost = (1.0 - tl.minimum(tl.maximum(shared / power, 0.0), 1.0)) * (4.0 * weight * (1.0 - weight))
         lost = lost * lost
         changed = tl.zeros_like(weight)
@@ -238,7 +238,7 @@ def combine_kernel(
             mean1 = tl.load(means + (CHANNELS + channel) * area + place, mask=mask, other=0.0)
             fused = b + (a - b) * weight
             detail = (b - mean1) + ((a - mean0) - (b - mean1)) * weight
-            light = _bilinear(cells + (2 + channel) * size, cell_x, cell_y, cell_rows, cell_columns, mask)
+            light = bilinear(cells + (2 + channel) * size, cell_x, cell_y, cell_rows, cell_columns, mask)
             value = fused - (1.0 - rest) * lost * detail + rest * (nearest - weight) * (a - b - light)
             value = tl.minimum(tl.maximum(value, tl.load(bounds + channel)), tl.load(bounds + CHANNELS + channel))
             if INTEGER:

@@ -80,10 +80,13 @@ class Folder:
         self._append({"joined": name})
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with (self.path / JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with (self.path / JOURNAL).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RenderError(f"{self.path / JOURNAL}: cannot be written: {error.strerror or error}") from error
 
     def names(self) -> Iterator[Path]:
         """Return the files here that are ours: parts of the runs that the journal names."""
@@ -240,9 +243,18 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any], above: str 
         elif isinstance(a, str) and isinstance(b, str) and "\n" in a + b:
             lines = [(x, y) for x, y in zip(a.splitlines(), b.splitlines(), strict=False) if x != y]
             found += [f"{above}{name}: {x!r} there, {y!r} now" for x, y in lines[:2]] or [f"{above}{name}"]
+        elif isinstance(a, list) and isinstance(b, list):
+            x, y = _told(a, b), _told(b, a)
+            found.append(f"{above}{name}: {x!r} there, {y!r} now" if x or y else f"{above}{name}: in another order")
         else:
             found.append(f"{above}{name}: {a!r} there, {b!r} now")
     return found
+
+
+def _told(arguments: list[Any], others: list[Any]) -> str:
+    """Return those of ffmpeg's options, each with its value, that others do not have."""
+    own, there = (re.split(r" (?=-[a-z])", " ".join(map(str, given))) for given in (arguments, others))
+    return " ".join(option for option in own if option not in there)
 
 
 def is_whole(path: Path, part: Part) -> bool:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import vapoursynth as vs
 
 from vs_slomo.errors import RenderError
 from vs_slomo.stops import Stopped, Stops
-from vs_slomo.video.feed import Progress, in_order, piped
+from vs_slomo.video.feed import Progress, in_order, poured
 
 from .cut import Join, Segment, cut, joining
 from .folder import Folder, Part, opened
 from .joining import Joiner
-from .making import cores, make, threads_of
+from .making import begin, cores, threads_of
 
 if TYPE_CHECKING:
     from vs_slomo.video.encode import Picture
@@ -141,26 +142,32 @@ class Job:
             lead=round(lead * fps),
             aspect=_aspect(self.picture.clip),
         )
-        write: Callable[[IO[bytes], Callable[[], None]], None] = joiner.begin()
+        write = joiner.begin()
         told = [*joiner.input, *arguments, *joiner.output, str(part.absolute())]
-        if not piped(told, lambda pipe: write(pipe, stopped.check)):
+        if not poured(told, lambda pipe: write(pipe, stopped.check))():
             raise RenderError(f"{self.output.name}: ffmpeg did not take all parts")
         return True
 
 
 class InThisProcess:
-    """Makes one part after the other; the host goes on asking for frames from one to the next."""
+    """Makes one part after the other; the host goes on asking for frames from one to the next.
+
+    An encoder takes a while to end. Meanwhile the next part's gets its frames, so that two are alive for that moment.
+    """
 
     def make(self, job: Job, missing: Sequence[Segment], tally: Tally, stopped: Stops) -> None:
         """Make these parts."""
-        for run in _adjacent(missing):
-            clip = job.picture.clip[run[0].first : run[-1].last]
-            with closing(in_order(clip, stopped, job.picture.ahead)) as frames:
-                for segment in run:
-                    self._one(job, segment, frames, tally, stopped)
+        with Ending(job, tally) as ending:
+            for run in _adjacent(missing):
+                clip = job.picture.clip[run[0].first : run[-1].last]
+                with closing(in_order(clip, stopped, job.picture.ahead)) as frames:
+                    for segment in run:
+                        ending.take(self._begun(job, segment, ending.watched(frames, segment.frames), tally, stopped))
 
-    def _one(self, job: Job, segment: Segment, frames: Iterator[Any], tally: Tally, stopped: Stops) -> None:
-        part = make(
+    def _begun(
+        self, job: Job, segment: Segment, frames: Iterator[vs.VideoFrame], tally: Tally, stopped: Stops
+    ) -> Callable[[], Part]:
+        return begin(
             job.picture,
             segment,
             job.folder.new_part(segment.number, job.join_.part),
@@ -169,10 +176,48 @@ class InThisProcess:
             threads=job.threads,
             stopped=stopped,
             progress=lambda done, _total: tally.frames(segment.number, done),
-            frames=islice(frames, segment.frames),
+            frames=frames,
         )
-        job.folder.note(part)
-        tally.part(part)
+
+
+class Ending:
+    """The part whose encoder ends, if any. A thread waits for it; all else happens where the frames are written.
+
+    When the block is left, also by an error or a signal, the part that ends is still noted.
+    """
+
+    def __init__(self, job: Job, tally: Tally) -> None:
+        self.job, self.tally = job, tally
+        self.thread = ThreadPoolExecutor(1)
+        self.part: Future[Part] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self.thread, suppress(*([RenderError] if kind else [])):  # the first error counts
+            self._note()
+
+    def watched(self, frames: Iterator[vs.VideoFrame], count: int) -> Iterator[vs.VideoFrame]:
+        """Return so many frames; before each, look at the part that ends. Raises RenderError where that has failed."""
+        for frame in islice(frames, count):
+            if self.part is not None and self.part.done():
+                self._note()
+            yield frame
+
+    def take(self, end: Callable[[], Part]) -> None:
+        """Wait until the part before is noted, and then for this one in the background. Raises RenderError."""
+        try:
+            self._note()
+        finally:  # its encoder has all frames, so it is worth keeping
+            self.part = self.thread.submit(end)
+
+    def _note(self) -> None:
+        """Wait for the part, and note that it is whole."""
+        part, self.part = self.part, None
+        if part is not None:
+            self.job.folder.note(part.result())
+            self.tally.part(part.result())
 
 
 def _aspect(clip: vs.VideoNode) -> Fraction | None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from vs_slomo.errors import RenderError
 from vs_slomo.video.clock import pyav, seconds_per_tick
+from vs_slomo.video.feed import Input
 
 from .cut import Join, Segment
 from .folder import Part, digest
@@ -77,17 +78,6 @@ def _compared(context: Any) -> Any:
     return found
 
 
-class Pipe:
-    """What PyAV writes to: it must not look for a file's name, or seek."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self.pipe = pipe
-
-    def write(self, data: bytes) -> int:
-        """Write all of it."""
-        return self.pipe.write(data)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Joiner:
     """All parts of a film, in their order.
@@ -119,16 +109,16 @@ class Joiner:
         lasts = int(MILLISECONDS / self.fps + Fraction(1, 2))
         return [*copy, "-bsf:v:0", f"setts=duration={lasts}"]
 
-    def begin(self) -> Callable[[IO[bytes], Callable[[], None]], None]:
+    def begin(self) -> Callable[[Input, Callable[[], None]], None]:
         """Look at what the stream is like, before ffmpeg writes over that file; return what writes into a pipe."""
         av = pyav()
         first = self.folder / self.parts[0].name
         model = av.open(str(self.like.absolute() if self.join.pipe == "matroska" else first))
 
-        def write(pipe: IO[bytes], check: Callable[[], None]) -> None:
+        def write(pipe: Input, check: Callable[[], None]) -> None:
             flags = {"movflags": "+frag_keyframe+empty_moov+delay_moov+default_base_moof"}
             options = {} if self.join.pipe == "matroska" else flags
-            with model, av.open(Pipe(pipe), "w", format=self.join.pipe, options=options) as target:
+            with model, av.open(pipe, "w", format=self.join.pipe, options=options) as target:
                 stream = target.add_stream_from_template(model.streams.video[0], opaque=True)
                 stream.time_base = 1 / self.fps
                 self._write(stream, target, check)

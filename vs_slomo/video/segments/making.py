@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import vapoursynth as vs
 
+from vs_slomo.errors import RenderError
 from vs_slomo.stops import Stops
-from vs_slomo.video.feed import Progress, feed
+from vs_slomo.video.feed import Progress, fed
 
 from .cut import Join, Segment
 from .folder import Part
@@ -39,7 +41,15 @@ def threads_of(encoder: str, cores: int) -> int:
     return min(16, max(2, cores * 3 // 2))
 
 
-def make(
+def make(picture: Picture, segment: Segment, path: Path, **how: Any) -> Part:
+    """Encode a segment into a file, and return the part once it is whole; else no file is left. Raises RenderError.
+
+    how: what `begin` is told.
+    """
+    return begin(picture, segment, path, **how)()
+
+
+def begin(
     picture: Picture,
     segment: Segment,
     path: Path,
@@ -50,17 +60,33 @@ def make(
     stopped: Stops,
     progress: Progress | None = None,
     frames: Iterator[vs.VideoFrame] | None = None,
-) -> Part:
-    """Encode a segment into a file, and return the part once it is whole; else no file is left. Raises RenderError.
+) -> Callable[[], Part]:
+    """Give all frames of a segment to an encoder, and return what waits for its end, as `make` does.
 
     threads: of the encoder. frames: those of the segment; None asks the clip for them.
     """
     clip = picture.clip[segment.first : segment.last]
     encoder = [*picture.behind, "-threads:v", str(threads), *options, *TAGS.get(picture.encoder, ())]
     arguments = [*picture.input(), "-map", "0:v", *encoder, "-f", join.part, str(path.absolute())]
+    with _removed(path):
+        end = fed(arguments, clip, stopped, picture.alpha, progress, frames)
+
+    def whole() -> Part:
+        try:
+            with _removed(path):
+                end()
+                return look(path, segment, clip.fps)
+        except RenderError as error:
+            raise RenderError(f"segment {segment.number}: {error}") from error
+
+    return whole
+
+
+@contextmanager
+def _removed(path: Path) -> Iterator[None]:
+    """Leave no file where the block fails."""
     try:
-        feed(arguments, clip, stopped, picture.alpha, progress, frames)
-        return look(path, segment, clip.fps)
+        yield
     except BaseException:
         path.unlink(missing_ok=True)
         raise
