@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Concatenate
@@ -122,7 +123,9 @@ class Engine:
 
         @torch.inference_mode()
         def inside() -> T:
-            with torch.cuda.stream(stream):
+            # Triton starts kernels on the current device.
+            current = torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
+            with current, torch.cuda.stream(stream):
                 return work()
 
         if self._worker is None or hasattr(self._thread, "is_worker"):

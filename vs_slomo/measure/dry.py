@@ -181,6 +181,7 @@ def dry(device: str = "cuda") -> Iterator[Counting]:
             "current_stream": lambda *_: stream,
             "Stream": lambda *_: stream,
             "stream": lambda *_: nullcontext(),
+            "device": lambda *_: nullcontext(),
             "synchronize": lambda *_: stream.synchronize(),
             "mem_get_info": lambda *_: (CARD_BYTES - counted.held, CARD_BYTES),
             "memory_reserved": lambda *_: 0,
