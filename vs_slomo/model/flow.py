@@ -191,7 +191,7 @@ class Both(Full):
 
 
 class Fast(FlowStage):
-    """DIS at the networks' resolution, faster and coarser, and no network: for a draft."""
+    """DIS at the networks' resolution, hardly refined, and no network: for a draft."""
 
     needs_gray, needs_colour, refined = True, False, False
 
