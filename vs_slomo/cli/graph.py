@@ -85,7 +85,7 @@ class Part(Flags):
         Effort | None,
         Parameter(
             group=INTERPOLATION,
-            help="How much work: draft, good or best: about 10, 2 or 0.4 new frames a second at "
+            help="How much work: draft, good or best: about 12, 2 or 0.4 new frames a second at "
             "1280x720 on two CPU cores (default: good)",
         ),
     ] = None

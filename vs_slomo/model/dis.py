@@ -20,8 +20,8 @@ SMALLEST = 16
 """DIS refuses pictures whose sides are both much smaller; they are padded to this."""
 REFINEMENTS, STIFFNESS = 5, 30.0
 """Fixed-point iterations of the variational refinement, and the weight of its smoothness term."""
-FEW, SPARSE = 2, 4
-"""Where DIS must be fast: iterations of its own refinement at each scale, and pixels between its patches."""
+FEW = 2
+"""Iterations of DIS's own refinement at each scale, where it must be fast."""
 WINDOW = 9
 """Errors of two flows are compared by their means over so many pixels squared."""
 LOOP, LONGEST_LOOP = 0.01, 4.0
@@ -44,7 +44,7 @@ MOST_DOUBT = 3.0
 def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False, iterations: int = 5) -> Tensor:
     """Return DIS flow from gray0 to gray1 (Kroeger et al., ECCV 2016), (1, 2, H, W) float32, pixels.
 
-    gray0, gray1: (H, W) uint8, any size. fast: about half of the work, and hardly worse. iterations: of its own
+    gray0, gray1: (H, W) uint8, any size. fast: less work, and hardly worse. iterations: of its own
     variational refinement; without `fast`.
     """
     height, width = gray0.shape
@@ -55,8 +55,6 @@ def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False, iterat
     gray0, gray1 = np.ascontiguousarray(gray0), np.ascontiguousarray(gray1)
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setVariationalRefinementIterations(FEW if fast else iterations)
-    if fast:
-        finder.setPatchStride(SPARSE)
     found = finder.calc(gray0, gray1, None)
     return torch.from_numpy(np.ascontiguousarray(found[:height, :width].transpose(2, 0, 1)))[None]
 
