@@ -160,6 +160,15 @@ def test_a_script_is_encoded_as_it_is(tmp_path, capfd):
     assert not capfd.readouterr().out
 
 
+@pytest.mark.parametrize(("option", "value"), [("--effort", "draft"), ("--flow", "fast")])
+def test_what_is_asked_of_a_script_is_named_as_it_was_given(option, value, tmp_path, capsys):
+    path = script(tmp_path, "clip.set_output()")
+    assert main(["render", str(path), "-o", str(tmp_path / "x.mkv"), option, value]) == 1
+    said = capsys.readouterr().err
+    assert f"{option}: got '{value}', allowed: " in said
+    assert "with --multi, with --fps or with --curve" in said
+
+
 def test_a_script_is_multiplied_where_that_is_asked_for(tmp_path, shifting_model):
     path = script(tmp_path, "clip.set_output()")
     render(path, tmp_path / "x.mkv", codec="ffv1", multi=3, model=shifting_model, span="5:15")
@@ -197,7 +206,7 @@ def test_what_is_wrong_with_a_script(lines, error, message, tmp_path):
 
 def test_options_that_a_script_does_not_take(tmp_path, shifting_model):
     path = script(tmp_path, "clip.set_output()")
-    with pytest.raises(ArgumentError, match=r"model: got .*only together with multi"):
+    with pytest.raises(ArgumentError, match=r"model: got .*only where new frames are asked for: with multi"):
         render(path, tmp_path / "x.mkv", model=shifting_model)
     with pytest.raises(ArgumentError, match="source: got 'bs', allowed: not with a script"):
         render(path, tmp_path / "x.mkv", source="bs")

@@ -59,7 +59,7 @@ class StandIn:
     def run(self, work, stream=None):
         return work()
 
-    def pair(self, rgb0, rgb1, gray=None):
+    def pair(self, rgb0, rgb1, *_):
         self.meeting.wait()
         with self.lock:
             self.runs += 1

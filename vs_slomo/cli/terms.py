@@ -35,6 +35,11 @@ def in_terms(error: SlomoError, options: Mapping[str, str], tokens: Sequence[str
         name = "dedupe_threshold"
     elif name == "clip":
         name = "input"
+    elif (effort := typed("--effort", tokens)) and typed(f"--{name}", tokens) is None:
+        from .graph import EFFORTS
+
+        if any(got == chosen.get(name) for key, chosen in EFFORTS.items() if key == effort):
+            name, got = "effort", effort
     option, said = options.get(name, name), f"got {shown(got)}"
     if got is None or got is True:
         said = "given" if got else "missing"

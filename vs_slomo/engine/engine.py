@@ -137,11 +137,18 @@ class Engine:
         return torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     @_on_its_thread
-    def pair(self, rgb0: Tensor, rgb1: Tensor, gray: tuple[np.ndarray, np.ndarray] | None = None) -> Pair:
+    def pair(
+        self,
+        rgb0: Tensor,
+        rgb1: Tensor,
+        gray: tuple[np.ndarray, np.ndarray] | None = None,
+        classical: Flows | None = None,
+    ) -> Pair:
         """Find the flow between two frames.
 
         rgb0, rgb1: the networks' input, (1, 3, h, w) float in [0, 1]. gray: both frames' luma at full size, without
-        padding, (H, W) uint8; only for a flow stage that needs it. Raises ArgumentError where it is missing.
+        padding, (H, W) uint8; only for a flow stage that needs it. classical: DIS's flow between them, if it is known,
+        each (1, 2, H, W) float32. Raises ArgumentError where `gray` is missing.
         """
         with _lock:
             self.runs += 1
@@ -154,7 +161,7 @@ class Engine:
         dtype = self.dtype if self.stage.refined else torch.float32
         i0, i1 = (x.to(self.device, dtype) for x in (rgb0, rgb1))
         scale = self.settings.scale
-        found = self.stage.find(Seen(i0, i1, gray, scale), self.model)
+        found = self.stage.find(Seen(i0, i1, gray, scale, classical), self.model)
         return Pair(i0, i1, found.flows, found.finer, self.stage.ratio(scale))
 
     @_on_its_thread

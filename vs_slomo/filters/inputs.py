@@ -53,12 +53,14 @@ class SourceInputs(Inputs):
     """One source frame.
 
     native: the clip itself. network: the networks' input (`formats.network_clip`), and gray: luma at full size
-    (`formats.gray_clip`), each for a flow stage that needs it.
+    (`formats.gray_clip`), each for a flow stage that needs it. flow: to the next source frame and back
+    (`ahead.flow_clip`), where it is found ahead.
     """
 
     native: vs.VideoNode
     network: vs.VideoNode | None = None
     gray: vs.VideoNode | None = None
+    flow: vs.VideoNode | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

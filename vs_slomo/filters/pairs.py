@@ -3,6 +3,7 @@
 clip, k, k+1 +- native planes, untouched -----------------------------+
              +- network_clip: YUV, RGB or GRAY at the networks' size -+- PairFinder: the flow, found once -> Pair
              +- gray_clip at full size, if the flow stage needs it ---+
+             +- ahead.flow_clip: classical flow, for a GPU -----------+
              +- cuts, duplicates, borders: a tiny clip, the plan -----+-> Moment
 
 With `curved`, frames k-1 and k+2 are fed too: the previous and the next pair show how a pair's motion bends.
@@ -31,6 +32,7 @@ from vs_slomo.engine.settings import PAIR_BYTES, Settings
 from vs_slomo.model.box import Box
 from vs_slomo.timing.positions import Times
 
+from . import ahead
 from .inputs import AroundInputs, PairInputs, SourceInputs
 from .options import Options
 
@@ -63,12 +65,15 @@ class Moment(NamedTuple):
 def frame_inputs(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode | None) -> PairInputs:
     """Return what a node is fed for each output frame. cut: as `Options.cuts` returns it."""
     settings = options.settings
+    gray = formats.gray_clip(clip) if settings.stage.needs_gray else None
+    iterations = settings.stage.iterations
     source = SourceInputs(
         native=clip,
         network=formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.given["range"])
         if settings.stage.needs_colour
         else None,
-        gray=formats.gray_clip(clip) if settings.stage.needs_gray else None,
+        gray=gray,
+        flow=ahead.flow_clip(gray, iterations) if gray and iterations is not None and ahead.pays(options) else None,
     )
     if cut is None:
         cut = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=clip.num_frames, keep=True)
@@ -217,7 +222,8 @@ class PairFinder:
         gray = None
         if first.gray is not None and second.gray is not None:
             gray = (covered.of(np.asarray(first.gray[0])), covered.of(np.asarray(second.gray[0])))
-        pair = self.engine.pair(rgb0, rgb1, gray)
+        flows = None if first.flow is None else ahead.read(first.flow)
+        pair = self.engine.pair(rgb0, rgb1, gray, flows)
         return replace(pair, box=box, origin=(box.left - covered.left, box.top - covered.top))
 
     def rgb(self, source: SourceInputs, seen: Box) -> Tensor:

@@ -23,13 +23,14 @@ class Seen(NamedTuple):
 
     i0, i1: the networks' input, (1, 3, h, w) RGB in [0, 1], on the networks' device and in their precision. gray: both
     frames' luma at full size, without padding, (H, W) uint8; only for a stage with `needs_gray`. scale: the networks'
-    resolution, as a part of the picture's.
+    resolution, as a part of the picture's. classical: DIS's flow between `gray`, each (1, 2, H, W), if it is known.
     """
 
     i0: Tensor
     i1: Tensor
     gray: tuple[np.ndarray, np.ndarray] | None
     scale: float
+    classical: Flows | None = None
 
 
 class Found(NamedTuple):
@@ -52,6 +53,8 @@ class FlowStage(ABC):
     """Whether it, or the second network, sees the frames in RGB; else `Seen.i0` and `i1` are empty in the filter."""
     uses_network = False
     """Whether it runs the model's own flow network."""
+    iterations: int | None = None
+    """Of DIS's own variational refinement, for a stage that uses DIS at full size."""
     refined = True
     """Whether the second network refines what it finds and says what is visible; else no network runs at all."""
 
@@ -82,10 +85,28 @@ class Full(FlowStage):
     """A stage that finds the flow at the picture's resolution, on the CPU."""
 
     needs_gray = True
+    iterations: int
 
     def ratio(self, scale: float) -> float:  # noqa: ARG002  # a stage may use it
         """Return the picture's resolution."""
         return 1.0
+
+    def classical(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen) -> Flows:
+        """Return DIS's flow in both directions, side by side where the networks are elsewhere."""
+        from .dis import dis_flow
+
+        if seen.classical is not None:
+            return seen.classical
+
+        def found(way: tuple[np.ndarray, np.ndarray]) -> Tensor:
+            return dis_flow(*way, iterations=self.iterations)
+
+        ways = (gray0, gray1), (gray1, gray0)
+        if seen.i0.device.type == "cpu":  # the networks run there too, on all cores
+            return found(ways[0]), found(ways[1])
+        with ThreadPoolExecutor(2) as threads:  # OpenCV lets Python go on meanwhile
+            there, back = threads.map(found, ways)
+        return there, back
 
     @abstractmethod
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
@@ -119,21 +140,10 @@ class Classical(Full):
     """DIS (Kroeger et al., ECCV 2016) by OpenCV."""
 
     iterations = 5
-    """Of its own variational refinement."""
 
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:  # noqa: ARG002
-        """Run it in both directions, side by side where the networks are elsewhere."""
-        from .dis import dis_flow
-
-        def found(way: tuple[np.ndarray, np.ndarray]) -> Tensor:
-            return dis_flow(*way, iterations=self.iterations)
-
-        ways = (gray0, gray1), (gray1, gray0)
-        if seen.i0.device.type == "cpu":  # the networks run there too, on all cores
-            return found(ways[0]), found(ways[1])
-        with ThreadPoolExecutor(2) as threads:  # OpenCV lets Python go on meanwhile
-            there, back = threads.map(found, ways)
-        return there, back
+        """Run it in both directions."""
+        return self.classical(gray0, gray1, seen)
 
 
 class Guided(Classical):
@@ -150,7 +160,7 @@ class Guided(Classical):
         from .dis import between, nearer
         from .warp import padded_to, resize_field
 
-        fine = super().at_full_size(gray0, gray1, seen, model)
+        fine = self.classical(gray0, gray1, seen)
         i0, i1 = avg_pool2d(seen.i0, 2), avg_pool2d(seen.i1, 2)
         f01, f10 = (f.cpu() for f in model.coarse_flow(i0, i1))
         grow = 2 / seen.scale
@@ -165,15 +175,16 @@ class Both(Full):
     """The flow network's flow, refined by classical means: see `dis.refined` and `dis.nearer`."""
 
     uses_network = True
+    iterations = 5
 
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
         """Refine the network's flow, take DIS's where that fits better nearby, and refine again."""
-        from .dis import between, dis_flow, nearer, refined
+        from .dis import between, nearer, refined
 
         grow = 1 / seen.scale
         f01, f10 = (self.enlarged(f, grow, gray0) * grow for f in model.flow(seen.i0, seen.i1))
         near = refined(gray0, gray1, f01), refined(gray1, gray0, f10)
-        classical = dis_flow(gray0, gray1), dis_flow(gray1, gray0)
+        classical = self.classical(gray0, gray1, seen)
         frame0, frame1 = (self.enlarged(x, grow, gray0) for x in (seen.i0, seen.i1))
         f01, f10 = between(near, classical, nearer(frame0, frame1, near, classical))
         return refined(gray0, gray1, f01), refined(gray1, gray0, f10)

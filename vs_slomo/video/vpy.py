@@ -49,7 +49,11 @@ def script_graph(
     function, given = chosen(interpolation)
     if given and not any(name in given for name in MOVES):
         name = next(iter(given))
-        raise ArgumentError(name, given[name], "with a script only together with multi, fps_num/fps_den or curve")
+        raise ArgumentError(
+            name,
+            given[name],
+            "with a script only where new frames are asked for: with multi, with fps_num/fps_den or with curve",
+        )
     script = Path(path)
     if text is None:
         text = _read(script)

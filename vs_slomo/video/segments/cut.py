@@ -77,10 +77,10 @@ WHOLE_PARAMETERS = re.compile(r"(^|:)(bitrate|vbv|pass|stats|nal-hrd|hrd|tbr|rc|
 
 
 def is_usual(fps: Fraction) -> bool:
-    """Return whether ffmpeg recognizes a rate by times in milliseconds."""
-    if fps > 60:
-        return fps in (80, 120, 240)
-    return (fps * 12).denominator == 1 or (fps * Fraction(1001, 1000)).denominator == 1
+    """Return whether ffmpeg recognizes a rate by times in milliseconds (libavformat, `get_std_framerate`)."""
+    if fps * Fraction(1001, 1000) in (12, 15, 24, 30, 48, 60):
+        return True
+    return (fps * (12 if fps <= 30 else 1)).denominator == 1 if fps <= 60 else fps in (80, 120, 240)
 
 
 def joining(

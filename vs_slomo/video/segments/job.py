@@ -196,27 +196,32 @@ class Ending:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self.thread, suppress(*([RenderError] if kind else [])):  # the first error counts
-            self._note()
+            self._finish()
 
     def watched(self, frames: Iterator[vs.VideoFrame], count: int) -> Iterator[vs.VideoFrame]:
         """Return so many frames; before each, look at the part that ends. Raises RenderError where that has failed."""
         for frame in islice(frames, count):
             if self.part is not None and self.part.done():
-                self._note()
+                self._finish()
             yield frame
 
     def take(self, end: Callable[[], Part]) -> None:
         """Wait until the part before is noted, and then for this one in the background. Raises RenderError."""
         try:
-            self._note()
+            self._finish()
         finally:  # its encoder has all frames, so it is worth keeping
-            self.part = self.thread.submit(end)
+            self.part = self.thread.submit(self._noted, end)
 
-    def _note(self) -> None:
-        """Wait for the part, and note that it is whole."""
+    def _noted(self, end: Callable[[], Part]) -> Part:
+        """Wait for the encoder, and for the disk, which takes as long where others write as well."""
+        part = end()
+        self.job.folder.note(part)
+        return part
+
+    def _finish(self) -> None:
+        """Wait for the part, and tell that it is whole."""
         part, self.part = self.part, None
         if part is not None:
-            self.job.folder.note(part.result())
             self.tally.part(part.result())
 
 

@@ -1,0 +1,60 @@
+"""Classical flow for a GPU, found by host nodes of their own: the host's threads find it ahead of the device.
+
+gray, k, k+1 -> one node of many, in turns -> F01 and F10 as one float frame, stacked -> PairFinder
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import vapoursynth as vs
+
+from vs_slomo.clips.select import select, shifted
+from vs_slomo.model.warp import Flows
+
+from .options import Options
+
+FIELDS = 4
+"""x and y of F01, x and y of F10."""
+
+
+def pays(options: Options) -> bool:
+    """Whether the host's threads would wait otherwise: on a GPU, where frames k and k+1 are pairs as a whole."""
+    settings = options.settings
+    classical = settings.device != "cpu" and settings.stage.iterations is not None
+    return classical and options.dedupe is None and options.borders is None
+
+
+def flow_clip(gray: vs.VideoNode, iterations: int) -> vs.VideoNode:
+    """Return DIS flow between each frame and the next, both ways: GRAYS, four times as high.
+
+    gray: GRAY8 at full size. The host calls one node at a time only once, so there are as many as it has threads.
+    """
+    count = max(2, min(vs.core.num_threads, gray.num_frames))
+    length = -(-gray.num_frames // count) * count
+    blank = gray.std.BlankClip(format=vs.GRAYS, height=FIELDS * gray.height, length=length, keep=True)
+
+    def found(n: int, f: list[vs.VideoFrame]) -> vs.VideoFrame:  # noqa: ARG001  # as the host calls it
+        from vs_slomo.model.dis import dis_flow
+
+        made, (gray0, gray1) = f[0].copy(), (np.asarray(x[0]) for x in f[1:])
+        target = np.asarray(made[0])
+        if np.array_equal(gray0, gray1):
+            target[:] = 0
+            return made
+        ways = (dis_flow(a, b, iterations=iterations) for a, b in ((gray0, gray1), (gray1, gray0)))
+        target[:] = torch.cat([flow[0].flatten(0, 1) for flow in ways]).numpy()
+        return made
+
+    whole = [select(clip, 1, [0], length) for clip in (gray, shifted(gray, 1))]
+    nodes = []
+    for turn in range(count):
+        fed = [clip.std.SelectEvery(count, turn) for clip in (blank, *whole)]
+        nodes.append(fed[0].std.ModifyFrame(fed, found))
+    return vs.core.std.Interleave(nodes)[: gray.num_frames]
+
+
+def read(frame: vs.VideoFrame) -> Flows:
+    """Return F01 and F10, each (1, 2, H, W) float32, from a frame of `flow_clip`."""
+    stacked = torch.from_numpy(np.array(frame[0])).view(2, 1, 2, frame.height // FIELDS, frame.width)
+    return stacked[0], stacked[1]
