@@ -66,5 +66,5 @@ def test_it_says_what_vspipe_needs(monkeypatch):
 
 @pytest.mark.parametrize("name", ["multi", "frames"])
 def test_one_is_not_enough(tmp_path, name):
-    with pytest.raises(ArgumentError, match=f"{name}: got 1, allowed: an integer of at least 2"):
+    with pytest.raises(ArgumentError, match=f"{name}: got 1, allowed: an integer from 2 to 1"):
         demo(tmp_path / "x.mp4", **{name: 1})
