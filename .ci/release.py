@@ -77,7 +77,11 @@ def built(folder: Path) -> tuple[Path, Path]:
     run("git", "clone", "--quiet", ROOT, clone)
     about, readme = project(ROOT), clone / "README.md"
     text = absolute(readme.read_text(encoding="utf-8"), about["urls"]["Source"], f"v{about['version']}")
-    readme.write_text(text, encoding="utf-8")
+    # Beside README.md, which the sdist's own tests look at.
+    (clone / "README.index").write_text(text, encoding="utf-8")
+    settings = clone / "pyproject.toml"
+    told = 'readme = { file = "README.index", content-type = "text/markdown" }'
+    settings.write_text(settings.read_text(encoding="utf-8").replace('readme = "README.md"', told), encoding="utf-8")
     shutil.rmtree(dist, ignore_errors=True)
     run(sys.executable, "-m", "build", "--outdir", dist, clone)
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")

@@ -221,8 +221,10 @@ def test_hevc_in_mp4_is_tagged_for_apple(tmp_path):
 
 
 def test_unknown_codec(tmp_path):
-    with pytest.raises(ArgumentError, match=r"codec: got 'x268', allowed: x264, x265, av1, .* an encoder of .*ffmpeg"):
+    with pytest.raises(ArgumentError, match=r"codec: got 'x268', allowed: x264, .* another encoder of .*ffmpeg"):
         encode(clip_of(), tmp_path / "x.mp4", codec="x268")
+    with pytest.raises(ArgumentError, match=r"preset: got 'hasty', allowed: one of ultrafast, .* with libx264"):
+        encode(clip_of(), tmp_path / "x.mp4", preset="hasty")
     with pytest.raises(ArgumentError, match="codec: got 'aac', allowed: an encoder that takes planar YUV"):
         encodable(clip_of(), "aac")
 
@@ -343,7 +345,7 @@ def never(n, f):
     ("name", "options", "message"),
     [
         ("x.webm", {"codec": "x264"}, "Only VP8 or VP9 or AV1 video"),
-        ("x.mp4", {"preset": "hasty"}, "preset"),
+        ("x.mp4", {"options": ["-tune", "hasty"]}, "tune"),
         ("x.mp4", {"options": ["-no_such_option", "1"]}, "no_such_option"),
     ],
 )

@@ -33,5 +33,5 @@ def test_command(tmp_path, site, home, capsys):
     assert cli.main(["weights", "show", "gone"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("vs-slomo: model: 'gone' is neither a file")
+    assert err.startswith("vs-slomo: MODEL: 'gone' is neither a file")
     assert len(err.splitlines()) == 1
