@@ -30,6 +30,7 @@ def made(shifting_model):
 def functions(options):
     """Yield every function that returns a clip of new pictures, by name, from a clip to that clip."""
     yield "slomo", lambda clip: slomo(clip, 2, **options)
+    yield "slomo draft", lambda clip: slomo(clip, 2, flow="fast", **options)
     yield "slomo even", lambda clip: slomo(clip, "5/2", curved=False, **options)
     yield "slomo dedupe", lambda clip: slomo(clip, 2, dedupe=True, **options)
     yield "slomo slow motion", lambda clip: slomo(clip, 2, slow_motion=True, **options)
@@ -134,11 +135,12 @@ def test_streams_fit_beside_an_endless_clip(streams, made):
     assert out.get_frame(9).props["_MP_IMAGE"] == 4712
 
 
+@pytest.mark.parametrize("flow", [None, "fast"])
 @pytest.mark.parametrize("first", [0, 3, 5])
-def test_a_seek_begins_a_new_graph(first, made):
+def test_a_seek_begins_a_new_graph(first, flow, made):
     source = moving(vs.YUV420P8, 64, 64, length=8)
-    whole = slomo(played(source, VARIABLE), 3, curved=False, **made)
-    sought = slomo(played(source, VARIABLE, first), 3, curved=False, **made)
+    whole = slomo(played(source, VARIABLE), 3, curved=False, flow=flow, **made)
+    sought = slomo(played(source, VARIABLE, first), 3, curved=False, flow=flow, **made)
     for n in range(3 * (7 - first) + 1):
         a, b = sought.get_frame(n), whole.get_frame(3 * first + n)
         assert same(a, b)
