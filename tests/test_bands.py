@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
 import vapoursynth as vs
 from clips import moving, planes
+from conftest import python
 
 from vs_slomo import slomo
 from vs_slomo.engine.render import plain, render, with_opencv
@@ -113,3 +116,20 @@ def test_nan_stays_where_it_is(shifting_model):
     made = slomo(clip.std.ModifyFrame(clip, spoilt), 2, model=shifting_model, flow="fast", device="cpu", sc=False)
     bad = np.isnan(planes(made.get_frame(1))[0])
     assert 0 < bad.sum() <= 16
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_process_has_threads_of_its_own():
+    done = python("""
+import os, signal, torch
+from vs_slomo.model.bands import in_bands
+def made(): return in_bands(lambda rows: (torch.ones(1, 1, rows.stop - rows.start, 8),), torch.zeros(1, 1, 64, 8))
+made()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    made()
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""")
+    assert done.stdout.strip() == "0", done.stderr

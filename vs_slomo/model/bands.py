@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Lock
@@ -60,3 +61,13 @@ def _threads(count: int) -> ThreadPoolExecutor:
     started.wait()
     torch.set_num_threads(count)
     return pool
+
+
+def _forget() -> None:
+    global _lock  # noqa: PLW0603  # the parent's may be held there for ever
+    _lock = Lock()
+    _threads.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
+    os.register_at_fork(after_in_child=_forget)
