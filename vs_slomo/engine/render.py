@@ -17,10 +17,11 @@ from torch import Tensor
 from vs_slomo.model.agreement import clamped, limits
 from vs_slomo.model.bands import in_bands
 from vs_slomo.model.fusion import PLAIN, Moving, Warped, Way
+from vs_slomo.model.steady import enlarged
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import resize_field
 
-from .cuda import kernels_work
+from . import cuda
 
 EXACT_REMAP = int(cv2.__version__.partition(".")[0]) >= 5
 """Before version 5, OpenCV's remap rounds positions to 1/32 of a pixel."""
@@ -42,7 +43,7 @@ def render(
     Integer planes with a peak give the same type, rounded; all others float32.
     """
     peak = None if plane0.is_floating_point() else peak
-    if plane0.device.type == "cuda" and kernels_work(plane0.device):
+    if plane0.device.type == "cuda" and cuda.kernels_work(plane0.device):
         made = by_kernel(motion, plane0, plane1, ratio_x, ratio_y, origin, peak)
         if made is not None:
             return made
@@ -123,19 +124,14 @@ def with_opencv(
     peak: float = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return the same as `plain`, by OpenCV's resize, remap and blur, `rounded` to a type.
-
-    A fusion that treats each pixel by itself is done in bands of rows.
-    """
+    """Return the same as `plain`, by OpenCV's resize, remap and blur in bands of rows, `rounded` to a type."""
     (x, y), (height, width) = origin, plane0.shape[-2:]
     grow_x, grow_y = _growth(motion, ratio_x, ratio_y)
     fields = _fields(motion, min(grow_x, 1), min(grow_y, 1))
     fields.numpy()[0:4:2] *= grow_x
     fields.numpy()[1:4:2] *= grow_y
-    t = _number(motion)
-
-    fusion, reach = motion.fusion, motion.fusion.reach
-    least, most = limits(plane0, plane1)
+    t, fusion, reach = _number(motion), motion.fusion, motion.fusion.reach
+    allowed = limits(plane0, plane1) if fusion.overshoots else None
 
     def fused(rows: slice) -> tuple[Tensor]:
         top, bottom = max(0, rows.start - reach), min(height, rows.stop + reach)
@@ -143,7 +139,7 @@ def with_opencv(
         own = own[None, ..., x : x + width]
         moving = Moving(plane0, plane1, own[:, 0:2], own[:, 2:4], own[:, 4:5], t, peak)
         made = fusion.fuse(moving, OpenCV(top))[..., rows.start - top : rows.stop - top, :]
-        return (rounded(clamped(made, least, most) if fusion.overshoots else made, dtype, peak),)
+        return (rounded(made if allowed is None else clamped(made, *allowed), dtype, peak),)
 
     return in_bands(fused, plane0, reach)[0]
 
@@ -154,9 +150,7 @@ def _enlarged_rows(fields: Tensor, grow_x: float, grow_y: float, top: int, botto
         return fields[:, top:bottom]
     first, last = max(0, math.floor(top / grow_y) - 1), math.ceil(bottom / grow_y) + 1  # a row more on both sides
     small = fields[:, first:last]
-    large = torch.empty(len(small), round(small.shape[1] * grow_y), round(small.shape[2] * grow_x))
-    for field, target in zip(small.numpy(), large.numpy(), strict=True):
-        cv2.resize(field, target.shape[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
+    large = enlarged(small[None], grow_x, grow_y)[0]
     return large[:, top - round(first * grow_y) : bottom - round(first * grow_y)]
 
 

@@ -16,7 +16,7 @@ log = logging.getLogger("vs_slomo")
 OVERLAP = 4 * MULTIPLE
 """How far neighbouring tiles overlap, in the network's pixels."""
 EDGE = MULTIPLE
-"""Values so many pixels of the network from a tile's edge hardly count: it saw too little around them."""
+"""Values nearer than this to a tile's edge, in the network's pixels, hardly count: it saw too little around them."""
 SMALLEST = 2 * OVERLAP
 """The shortest side of a tile, in the network's pixels."""
 

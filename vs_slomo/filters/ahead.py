@@ -19,7 +19,7 @@ FIELDS = 4
 
 
 def pays(options: Options) -> bool:
-    """Whether the host's threads would wait otherwise: on a GPU, where frames k and k+1 are pairs as a whole."""
+    """Whether flow is found ahead: on a GPU, by a stage with DIS, where every pair is two whole adjacent frames."""
     settings = options.settings
     classical = settings.device != "cpu" and settings.stage.iterations is not None
     return classical and options.dedupe is None and options.borders is None
@@ -28,7 +28,7 @@ def pays(options: Options) -> bool:
 def flow_clip(gray: vs.VideoNode, iterations: int) -> vs.VideoNode:
     """Return DIS flow between each frame and the next, both ways: GRAYS, four times as high.
 
-    gray: GRAY8 at full size. The host calls one node at a time only once, so there are as many as it has threads.
+    gray: GRAY8 at full size. The host runs a node for one frame at a time, so each of its threads gets a node.
     """
     count = max(2, min(vs.core.num_threads, gray.num_frames))
     length = -(-gray.num_frames // count) * count

@@ -230,7 +230,6 @@ def _kernels(counting: Counting) -> Iterator[None]:
     with (
         mock.patch.object(KernelInterface, "__getitem__", grid),
         mock.patch("vs_slomo.engine.cuda.kernels_work", return_value=True),
-        mock.patch("vs_slomo.engine.render.kernels_work", return_value=True),
     ):
         yield
 

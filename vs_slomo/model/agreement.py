@@ -78,7 +78,10 @@ def agreed(
 
 
 def limits(plane0: Tensor, plane1: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the largest value of each channel in both planes, (B, C, 1, 1): bicubic warps overshoot."""
+    """Return the least and the largest value of each channel in both planes, (B, C, 1, 1).
+
+    Bicubic warps may leave this range.
+    """
     least, most = ((f(plane0, (2, 3), keepdim=True), f(plane1, (2, 3), keepdim=True)) for f in (torch.amin, torch.amax))
     return torch.minimum(*least), torch.maximum(*most)
 

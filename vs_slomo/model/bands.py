@@ -1,7 +1,7 @@
-"""Bands of rows, made side by side, for work that treats each pixel by itself.
+"""Bands of rows, made side by side, for work that looks at each pixel alone or at few pixels around it.
 
-A band stays in the processor's cache. In its threads PyTorch uses no further ones, which would wait for each other in a
-busy loop after every step.
+A band stays in the processor's cache. PyTorch uses one thread within a band: more would wait for each other in a busy
+loop after every step.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class FlowStage(ABC):
     uses_network = False
     """Whether it runs the model's own flow network."""
     iterations: int | None = None
-    """Of DIS's own variational refinement, for a stage that uses DIS at full size."""
+    """Iterations of DIS's own variational refinement; None for a stage that does not use DIS at full size."""
     refined = True
     """Whether the second network refines what it finds and says what is visible; else no network runs at all."""
 
@@ -85,7 +85,7 @@ class Full(FlowStage):
     """A stage that finds the flow at the picture's resolution, on the CPU."""
 
     needs_gray = True
-    iterations: int
+    iterations: int = 5
 
     def ratio(self, scale: float) -> float:  # noqa: ARG002  # a stage may use it
         """Return the picture's resolution."""
@@ -139,14 +139,12 @@ class Full(FlowStage):
 class Classical(Full):
     """DIS (Kroeger et al., ECCV 2016) by OpenCV."""
 
-    iterations = 5
-
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:  # noqa: ARG002
         """Run it in both directions."""
         return self.classical(gray0, gray1, seen)
 
 
-class Guided(Classical):
+class Guided(Full):
     """DIS where it fits, and else the flow network's flow, found at a quarter of the networks' resolution."""
 
     uses_network = True
@@ -175,7 +173,6 @@ class Both(Full):
     """The flow network's flow, refined by classical means: see `dis.refined` and `dis.nearer`."""
 
     uses_network = True
-    iterations = 5
 
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
         """Refine the network's flow, take DIS's where that fits better nearby, and refine again."""

@@ -116,7 +116,7 @@ class Agreement(Fusion):
     reach, overshoots = 32, True
 
     def fuse(self, moving: Moving, way: Way) -> Tensor:
-        """Warp, keep what agrees, and clamp to the range of both planes."""
+        """Warp, and keep the detail that agrees."""
         from .agreement import agreed, stilled
 
         ft0, ft1 = stilled(moving.ft0, moving.ft1)

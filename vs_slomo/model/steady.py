@@ -43,11 +43,7 @@ def enlarged(x: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
     """Return (B, C, H, W), bilinearly enlarged by these ratios, pixel areas aligned."""
     if not _plain(x) or x.dtype != torch.float32:
         return F.interpolate(x, scale_factor=(ratio_y, ratio_x), mode="bilinear", align_corners=False)
-    size = round(x.shape[-2] * ratio_y), round(x.shape[-1] * ratio_x)
-    out = torch.empty(*x.shape[:2], *size)
-    for plane, target in zip(x.contiguous().flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), strict=True):
-        cv2.resize(plane, size[::-1], dst=target, interpolation=cv2.INTER_LINEAR)
-    return out
+    return _resized(x, round(x.shape[-2] * ratio_y), round(x.shape[-1] * ratio_x), cv2.INTER_LINEAR)
 
 
 def averaged(x: Tensor, factor_x: int, factor_y: int) -> Tensor:
@@ -55,10 +51,13 @@ def averaged(x: Tensor, factor_x: int, factor_y: int) -> Tensor:
     if not _plain(x) or x.dtype != torch.float32:
         return F.avg_pool2d(x, (factor_y, factor_x))
     height, width = x.shape[-2] // factor_y, x.shape[-1] // factor_x
-    cells = x[..., : height * factor_y, : width * factor_x].contiguous()
+    return _resized(x[..., : height * factor_y, : width * factor_x], height, width, cv2.INTER_AREA)
+
+
+def _resized(x: Tensor, height: int, width: int, interpolation: int) -> Tensor:
     out = torch.empty(*x.shape[:2], height, width)
-    for plane, target in zip(cells.flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), strict=True):
-        cv2.resize(plane, (width, height), dst=target, interpolation=cv2.INTER_AREA)
+    for plane, target in zip(x.contiguous().flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), strict=True):
+        cv2.resize(plane, (width, height), dst=target, interpolation=interpolation)
     return out
 
 

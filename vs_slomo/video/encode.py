@@ -36,7 +36,7 @@ from .encoders import (
     quality,
     usual_codec,
 )
-from .feed import Alpha, Progress, feed, in_order, is_opaque
+from .feed import Alpha, Progress, fed, in_order, is_opaque
 from .ffmpeg import run
 from .pixels import (
     Pixels,
@@ -270,14 +270,14 @@ def _run(
         job.folder.note_joined(part.name)  # a run that is killed leaves it
     blank = picture.clip.std.BlankClip(length=1)
     end = [*picture.behind, *picture.container, *options, str(part.absolute())]
-    feed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)
+    fed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)()
     check_rehearsal(part, picture.encoder, picture.clip.fps, output)
 
     def last(lead: Fraction, more: Sequence[str]) -> bool:
         if job is None:
             given = [*picture.input(lead), *more]
             with closing(in_order(picture.clip, stopped, picture.ahead)) as frames:
-                return feed([*given, *end], picture.clip, stopped, picture.alpha, progress, frames)
+                return fed([*given, *end], picture.clip, stopped, picture.alpha, progress, frames)()
         job.make(stopped, progress)
         return job.join(part, lead, [*more, *picture.container, *options], stopped)
 
@@ -295,7 +295,7 @@ def _run(
 
         def rehearse() -> None:
             given = [*picture.input(plan.lead), *arguments(REHEARSED)]
-            feed([*given, *end], blank, stopped, picture.alpha)
+            fed([*given, *end], blank, stopped, picture.alpha)()
 
         try:
             rehearse()

@@ -104,7 +104,7 @@ class EndedError(Exception):
 
 
 class Input:
-    """ffmpeg's standard input. It is not a file with a name, which PyAV would look for; its errors are its own."""
+    """ffmpeg's standard input, for us and for PyAV. It has no name, which PyAV would look up."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self.pipe = pipe
@@ -128,21 +128,6 @@ def write_frame(pipe: Input, frame: vs.VideoFrame, alpha: Alpha) -> None:
         alpha.look(frame)
 
 
-def feed(
-    arguments: Sequence[str],
-    clip: vs.VideoNode,
-    stopped: Stops,
-    alpha: Alpha,
-    progress: Progress | None = None,
-    frames: Iterator[vs.VideoFrame] | None = None,
-) -> bool:
-    """Run ffmpeg with a clip's frames on its standard input; return whether it took them all. Raises RenderError.
-
-    frames: the clip's frames, where the caller requests them.
-    """
-    return fed(arguments, clip, stopped, alpha, progress, frames)()
-
-
 def fed(
     arguments: Sequence[str],
     clip: vs.VideoNode,
@@ -151,7 +136,10 @@ def fed(
     progress: Progress | None = None,
     frames: Iterator[vs.VideoFrame] | None = None,
 ) -> Callable[[], bool]:
-    """Do as `feed` does, but return while ffmpeg still works on the last frames: what is returned waits for its end."""
+    """Run ffmpeg with a clip's frames on its standard input; return what waits for its end, see `poured`.
+
+    frames: the clip's frames, where the caller requests them.
+    """
 
     def write(pipe: Input) -> None:
         for n, frame in enumerate(in_order(clip, stopped) if frames is None else frames, 1):

@@ -55,7 +55,7 @@ class Padded(nn.Module):
 
 @functools.cache
 def kernels_work(device: torch.device) -> bool:
-    """Whether Triton is installed and its kernels give here what PyTorch gives; tried once on a small picture."""
+    """Whether Triton is installed and its kernels give PyTorch's numbers on this device. Tried once."""
     if importlib.util.find_spec("triton") is None:
         return False
     try:

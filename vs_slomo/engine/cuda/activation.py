@@ -1,7 +1,7 @@
 """Triton kernels for what stands between the U-Nets' convolutions, and `run`, which runs a U-Net with them.
 
-Each adds a convolution's bias, applies the leaky ReLU, and does in the same pass what comes next: averages, doubles, or
-writes into the part of a tensor where the other part is a skip connection. PyTorch needs a pass for each of these.
+Each adds a convolution's bias and applies the leaky ReLU. In the same pass it also halves, doubles, or writes into its
+part of a concatenated tensor. PyTorch needs a pass for each of these.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ from vs_slomo.model.unet import SLOPE, UNet
 
 VALUES = 1024
 """Values that one program makes."""
+
+
+@triton.jit
+def _items(bias, count, channels, LANES: tl.constexpr, BLOCK: tl.constexpr):
+    """Return a program's items and its channels, which of them are there, and the bias."""
+    item = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK))[:, None]
+    channel = tl.arange(0, LANES)[None, :]
+    added = tl.load(bias + channel, mask=channel < channels, other=0).to(tl.float32)
+    return item, channel, (item < count) & (channel < channels), added
 
 
 @triton.jit
@@ -37,10 +46,7 @@ def activate_kernel(
     BLOCK: tl.constexpr,
 ) -> None:
     """Activate a block of pixels."""
-    pixel = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK))[:, None]
-    channel = tl.arange(0, LANES)[None, :]
-    mask = (pixel < pixels) & (channel < channels)
-    added = tl.load(bias + channel, mask=channel < channels, other=0).to(tl.float32)
+    pixel, channel, mask, added = _items(bias, pixels, channels, LANES, BLOCK)
     value = _activated(x, pixel, channel, channels, added, slope, mask)
     tl.store(out + pixel * step + channel, value.to(out.dtype.element_ty), mask=mask)
 
@@ -60,10 +66,7 @@ def pool_kernel(
     BLOCK: tl.constexpr,
 ) -> None:
     """Activate a block of cells of 2x2 pixels, and store their means too."""
-    cell = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK))[:, None]
-    channel = tl.arange(0, LANES)[None, :]
-    mask = (cell < pixels) & (channel < channels)
-    added = tl.load(bias + channel, mask=channel < channels, other=0).to(tl.float32)
+    cell, channel, mask, added = _items(bias, pixels, channels, LANES, BLOCK)
     first = 4 * (cell // width) * width + 2 * (cell % width)  # the cell's top left pixel
     total = tl.zeros([BLOCK, LANES], tl.float32)
     for down in tl.static_range(2):
@@ -89,10 +92,7 @@ def double_kernel(
     BLOCK: tl.constexpr,
 ) -> None:
     """Make a block of activated pixels, doubled bilinearly."""
-    pixel = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK))[:, None]
-    channel = tl.arange(0, LANES)[None, :]
-    mask = (pixel < pixels) & (channel < channels)
-    added = tl.load(bias + channel, mask=channel < channels, other=0).to(tl.float32)
+    pixel, channel, mask, added = _items(bias, pixels, channels, LANES, BLOCK)
     column, line = pixel % (2 * width), pixel // (2 * width)
     row, picture = line % (2 * height), line // (2 * height)
     # A quarter of a pixel from the nearest one, towards the one before or after it.

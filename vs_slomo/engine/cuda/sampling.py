@@ -1,4 +1,4 @@
-"""A Triton kernel for `model.warp.backwarp`, which is a dozen passes in PyTorch: 1 here."""
+"""A Triton kernel that does `model.warp.backwarp` in one pass; PyTorch needs a dozen."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def backwarp_kernel(
 
 
 def by_kernel(image: Tensor, flow: Tensor) -> Tensor:
-    """Return `model.warp.backwarp`, bilinear. image: (B, C, H, W), up to 4 channels. flow: (B, 2, H, W)."""
+    """Do what the bilinear `model.warp.backwarp` does. image: (B, C, H, W). flow: (B, 2, H, W), pixels."""
     batch, channels, height, width = image.shape
     out = torch.empty(image.shape, dtype=image.dtype, device=image.device)
     backwarp_kernel[(triton.cdiv(width, BLOCK), height, batch)](
