@@ -82,6 +82,21 @@ def field_pictures(path: Path, frames: int = 10) -> Path:
     return path
 
 
+def captioned(path: Path) -> Path:
+    """Make MPEG-2 with closed captions (CEA-608 in ATSC A/53's user data) in each picture."""
+    raw = path.with_suffix(".m2v")
+    media.run("-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=0.4", "-c:v", "mpeg2video", "-bf", 0, raw)
+    # The identifier, captions, one triple of the first field: the letters "HI" with odd parity, the end.
+    captions = b"\0\0\1\xb2" + b"GA94\3" + bytes([0x40 | 1, 0xFF, 0xFC, 0xC8, 0x49, 0xFF])
+    made = b""
+    for picture in pictures(raw.read_bytes()):
+        slices = picture.find(b"\0\0\1\1")
+        made += picture[:slices] + captions + picture[slices:]
+    raw.write_bytes(made)
+    media.run("-fflags", "+genpts", "-r", 25, "-i", raw, "-c", "copy", path)
+    return path
+
+
 def telecine(path: Path, frames: int = 24) -> Path:
     """Make MPEG-2 of 24000/1001 frames a second with the flags of 3:2 pulldown, as on a DVD."""
     raw = path.with_suffix(".m2v")
@@ -97,4 +112,25 @@ def telecine(path: Path, frames: int = 24) -> Path:
         picture[at + 8] = picture[at + 8] & 0xFD | (n % 2 == 0) << 1
     raw.write_bytes(b"".join(made))
     media.run("-fflags", "+genpts", "-r", "24000/1001", "-i", raw, "-c", "copy", path)
+    return path
+
+
+def blu_ray_subtitles(path: Path, shown: float, gone: float) -> Path:
+    """Write a PGS file (.sup): one gray bar in a picture of 96x64, in five segments."""
+
+    def segments(time: float, *parts: tuple[int, bytes]) -> bytes:
+        return b"".join(
+            struct.pack(">2sIIBH", b"PG", int(time * 90000), 0, kind, len(data)) + data for kind, data in parts
+        )
+
+    width, height, window = 40, 10, bytes([1, 0]) + struct.pack(">HHHH", 20, 40, 40, 10)
+    bar = bytes([0, 0x80 | width, 1, 0, 0]) * height
+    here = struct.pack(">HHBHBBBBHBBHH", 96, 64, 0x10, 0, 0x80, 0, 0, 1, 0, 0, 0, 20, 40)
+    drawn = (
+        struct.pack(">HBB", 0, 0, 0xC0) + struct.pack(">I", len(bar) + 4)[1:] + struct.pack(">HH", width, height) + bar
+    )
+    palette = bytes([0, 0, 1, 200, 128, 128, 255])
+    empty = struct.pack(">HHBHBBBB", 96, 64, 0x10, 1, 0, 0, 0, 0)
+    made = segments(shown, (0x16, here), (0x17, window), (0x14, palette), (0x15, drawn), (0x80, b""))
+    path.write_bytes(made + segments(gone, (0x16, empty), (0x17, window), (0x80, b"")))
     return path

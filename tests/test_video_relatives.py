@@ -12,6 +12,7 @@ import media
 import numpy as np
 import pytest
 import rare_media
+import vapoursynth as vs
 from sync_media import flashes, flashing
 
 from vs_slomo.errors import ArgumentError, FormatError, RenderError, SourceError
@@ -327,3 +328,92 @@ def test_raw_frames_that_a_container_cannot_name(tmp_path):
     clip = source(media.picture(tmp_path / "a.mkv", "-pix_fmt", "yuv444p", seconds=0.3))
     with pytest.raises(RenderError, match="unreadable"):
         encode(clip, tmp_path / "x.avi", codec="rawvideo")
+
+
+@pytest.mark.parametrize(("codec", "grown"), [("prores_aw", (66, 50)), ("qtrle", (65, 49)), ("prores_ks", (65, 49))])
+def test_gray_of_odd_sizes_in_mov(tmp_path, codec, grown):
+    clip = vs.core.std.BlankClip(format=vs.GRAY8, width=65, height=49, length=3, color=100)
+    film = probe(encode(clip, tmp_path / "x.mov", codec=codec))
+    assert (film.looks.size, len(film.times)) == (grown, 3)
+
+
+def test_closed_captions_within_the_picture_are_named(tmp_path, caplog):
+    path = rare_media.captioned(tmp_path / "a.ts")
+    assert probe(path).looks.captions
+    render(path, tmp_path / "x.mp4", span="0:2", multi=1)
+    assert "closed captions within the picture are not passed on" in caplog.text
+
+
+# --- sound and text that a container takes in another way -------------------------------------------------------------
+
+
+def sounding(folder, *sound, ending="mkv", channels=1, rate=48000):
+    tone = ("-f", "lavfi", "-i", f"aevalsrc={'|'.join(['0.3*sin(2000*t)'] * channels)}:s={rate}:d=0.8")
+    path = folder / f"sound.{ending}"
+    return media.picture(path, *PAIR, *sound, rate=25, seconds=0.8, before=tone)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "rate", "kept"),
+    [("x.wmv", 6, 96000, 2), ("x.mpg", 6, 48000, 6), ("x.avi", 8, 48000, 6), ("x.mkv", 8, 48000, 8)],
+)
+def test_sound_with_more_channels_than_an_encoder_has(tmp_path, caplog, name, channels, rate, kept):
+    path = sounding(tmp_path, "-c:a", "flac", channels=channels, rate=rate)
+    with caplog.at_level(logging.INFO):
+        made = again(path, tmp_path / name)
+    (sound,) = made.of_kind("audio")
+    assert sound.channels == kept
+    assert (f"its {channels} channels are mixed into {kept}" in caplog.text) == (kept < channels)
+
+
+def test_decoded_sound_whose_packets_go_back_a_little(tmp_path, monkeypatch):
+    """The decoder of AMR tells such times of files whose clock is not the sound's."""
+    from vs_slomo.video.carriages import Samples
+
+    def back(self, packet, moment):
+        yield from told(self, packet, moment - Fraction(1, 300) * (self.count % 2))
+        self.count += 1
+
+    told = Samples.packets
+    monkeypatch.setattr(Samples, "count", 0, raising=False)
+    monkeypatch.setattr(Samples, "packets", back)
+    made = again(sounding(tmp_path, "-c:a", "wmav2", ending="wmv"), tmp_path / "x.mkv")
+    assert float(made.sound_end) == pytest.approx(0.8, abs=0.1)
+
+
+OVERLAPPING = """\
+1
+00:00:00,200 --> 00:00:00,600
+<b>first</b>
+
+2
+00:00:00,400 --> 00:00:00,700
+second
+"""
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mov"])
+def test_lines_that_overlap_become_one_of_several_rows(tmp_path, name):
+    (lines := tmp_path / "a.srt").write_text(OVERLAPPING)
+    path = media.picture(
+        tmp_path / "a.mkv", "-map", "0:v", "-map", "1:s", "-c:s", "ass", seconds=0.8, before=("-i", lines)
+    )
+    again(path, made := tmp_path / name)
+    assert [line[:2] for line in media.subtitles(made)] == [(0.2, 0.4), (0.4, 0.6), (0.6, 0.7)]
+    text = media.run("-i", made, "-map", "0:s", "-f", "srt", "-").decode()
+    assert "<b>first</b>\nsecond\n" in text
+
+
+@pytest.mark.parametrize("ending", ["mkv", "m2ts"])
+def test_a_subtitle_picture_that_is_seen_when_a_range_begins(tmp_path, ending):
+    """It stays until the next one comes, and M2TS has it in five packets."""
+    given = ("-i", rare_media.blu_ray_subtitles(tmp_path / "a.sup", 0.2, 1.5))
+    path = tmp_path / f"a.{ending}"
+    media.picture(path, "-map", "0:v", "-map", "1:s", "-c:s", "copy", rate=25, seconds=2, before=given)
+    file = probe(path)
+    part = Tracks(file=file, start=file.first + 1, duration=Fraction(4, 5))
+    encode(source(path)[25:45], made := tmp_path / "x.mkv", tracks=part)
+    with av.open(str(made)) as found:
+        sizes = [packet.size for packet in found.demux(subtitles=0) if packet.pts is not None]
+    assert len(sizes) == 2
+    assert sizes[0] > 100  # the bar

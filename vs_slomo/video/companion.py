@@ -7,45 +7,21 @@ picture and the sound would each have a clock of their own. Here, all packets ar
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from vs_slomo.errors import RenderError
 
+from .carriages import MARGIN, WRITERS, Part
 from .clock import packets, seconds_per_tick
-from .contents import Stream
+from .contents import Stream, channel_count
 from .probe import Container
-
-MARGIN = 10
-"""Seconds added to all times in the companion: Matroska has none below zero."""
-WARM_UP = Fraction(1, 2)
-"""Seconds of sound before a part that are handed over where it is decoded anyway."""
-TEXT_LASTS = 5
-"""Seconds for which a line without an end is shown."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """The part of the source that is taken, in seconds of its clock.
-
-    zero: what becomes the beginning. end: None is the end of the file. stretch: how many times as long it takes.
-    whole: whether what lies before `zero` is kept as well.
-    begins: when tracks start, for a container that cannot mark a beginning that players skip.
-    """
-
-    zero: Fraction
-    end: Fraction | None
-    stretch: Fraction
-    whole: bool
-    begins: Mapping[int, Fraction] = field(default_factory=dict)
 
 
 def carriage(file: Container, stream: Stream) -> str:
-    """Return how a stream gets into the companion: "packets", "samples" (decoded sound), "lines" (text), or "" if not.
+    """Return how a stream gets into the companion: a key of `WRITERS`, or "" if it cannot.
 
     What Matroska has no name for is decoded; what cannot be decoded either is left out.
     """
@@ -74,7 +50,7 @@ def carriage(file: Container, stream: Stream) -> str:
 def _sounds(context: Any) -> bool:
     """Return whether a decoder knows its rate and its channels."""
     try:
-        return bool(context.sample_rate > 0 and context.layout.nb_channels > 0)
+        return bool(context.sample_rate > 0 and channel_count(context))
     except (AttributeError, ValueError, TypeError):
         return False
 
@@ -147,158 +123,3 @@ def _past(done: set[int], packet: Any, file: Container, part: Part, which: int) 
         if moment > part.end + MARGIN:
             done.add(packet.stream_index)
     return done
-
-
-class Packets:
-    """A stream that is copied."""
-
-    def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
-        self.source, self.part, self.decoded = stream, part, decoded
-        self.stream = target.add_stream_from_template(stream)
-        self.subtitle = stream.type == "subtitle"
-        self.last: int | None = None
-        self.held: tuple[Any, Fraction] | None = None
-
-    def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
-        """Yield what to write for a packet. moment: its time by the file's clock."""
-        part = self.part
-        base = seconds_per_tick(packet.time_base)
-        lasts = (packet.duration or 0) * base
-        if self.subtitle:
-            yield from self._line(packet, moment - part.zero, lasts, base)
-            return
-        if moment < part.zero and not part.whole:
-            return
-        if packet.stream_index in part.begins and moment + lasts / 2 < part.begins[packet.stream_index]:
-            return
-        packet.pts = round((moment - part.zero + MARGIN) / base)
-        shift = packet.pts - (packet.dts if packet.dts is not None else packet.pts)
-        packet.dts = packet.pts - max(0, min(shift, 0))
-        yield from self._growing(packet)
-
-    def _growing(self, packet: Any) -> Iterator[Any]:
-        """Return the packet, unless one at its time is written already: joined recordings may overlap."""
-        if self.last is not None and packet.dts <= self.last:
-            return
-        self.last = packet.dts
-        packet.stream = self.stream
-        yield packet
-
-    def _line(self, packet: Any, begins: Fraction, lasts: Fraction, base: Fraction) -> Iterator[Any]:
-        """Return a subtitle: what has begun before the part starts with it, and nothing lasts longer than the part."""
-        part = self.part
-        if begins < 0:
-            if not lasts:  # a picture that stays until the next one
-                self.held = (packet, base)
-                return
-            if begins + lasts <= 0:
-                return
-            begins, lasts = Fraction(0), begins + lasts
-        if self.held is not None:
-            held, its_base = self.held
-            self.held = None
-            if begins > 0:
-                held.pts = held.dts = round(MARGIN / its_base)
-                yield from self._growing(held)
-        if part.end is not None and lasts:
-            lasts = min(lasts, part.end - part.zero - begins)
-        packet.pts = packet.dts = round((begins * part.stretch + MARGIN) / base)
-        packet.duration = round(lasts * part.stretch / base)
-        if self.last is not None and packet.dts < self.last:
-            packet.pts = packet.dts = self.last
-        self.last = packet.dts
-        packet.stream = self.stream
-        yield packet
-
-    def rest(self) -> Iterator[Any]:
-        """Return what is left at the end."""
-        if self.held is not None:
-            held, base = self.held
-            held.pts = held.dts = round(MARGIN / base)
-            yield from self._growing(held)
-
-
-class Lines(Packets):
-    """Text that is decoded, and written as ASS."""
-
-    def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
-        import av
-
-        self.source, self.part, self.decoded = stream, part, decoded
-        self.stream = target.add_stream("ass")
-        with suppress(av.FFmpegError, ValueError):
-            stream.codec_context.open(strict=False)  # else the decoder has not made its header yet
-        self.stream.codec_context.subtitle_header = stream.codec_context.subtitle_header or HEADER
-        self.last, self.held, self.subtitle, self.count = None, None, True, 0
-
-    def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
-        """Return the lines of a packet."""
-        import av
-
-        lasts = (packet.duration or 0) * seconds_per_tick(packet.time_base)
-        try:
-            rects = self.source.decode(packet)
-        except (av.FFmpegError, ValueError):
-            return
-        for rect in rects:
-            text = getattr(rect, "ass", b"")
-            if text:
-                self.count += 1
-                # Back to the style: ffmpeg's writer of mov_text does not end what is bold there.
-                made = av.Packet(bytes(text).replace(b"{\\r}", b"{\\b0\\i0\\u0}"))
-                made.time_base = Fraction(1, 1000)
-                made.duration = round((lasts or TEXT_LASTS) * 1000)
-                yield from self._line(made, moment - self.part.zero, lasts or Fraction(TEXT_LASTS), Fraction(1, 1000))
-
-
-HEADER = (
-    b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n"
-    b"Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, "
-    b"Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, "
-    b"MarginV, Encoding\n"
-    b"Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0\n\n[Events]\n"
-    b"Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
-)
-"""Styles of text whose decoder tells none."""
-
-
-class Samples(Packets):
-    """Sound that is decoded."""
-
-    def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
-        import av
-
-        self.source, self.part, self.decoded = stream, part, decoded
-        context = stream.codec_context
-        self.stream = target.add_stream("pcm_f32le", rate=context.sample_rate, layout=context.layout.name)
-        self.resampler = av.AudioResampler(format="flt", layout=context.layout.name, rate=context.sample_rate)
-        self.last, self.held, self.subtitle = None, None, False
-
-    def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
-        """Return the decoded sound of a packet."""
-        import av
-
-        part = self.part
-        if moment < part.zero - WARM_UP and not part.whole:
-            return
-        shift = moment - (packet.pts if packet.pts is not None else packet.dts) * seconds_per_tick(packet.time_base)
-        try:
-            frames = packet.decode()
-        except (av.FFmpegError, ValueError):
-            return
-        for frame in frames:
-            if frame.pts is None:
-                continue
-            base = seconds_per_tick(frame.time_base)
-            begins = frame.pts * base + shift - part.zero
-            for made in self.resampler.resample(frame):
-                made.time_base = Fraction(1, made.sample_rate)
-                made.pts = round((begins + MARGIN) * made.sample_rate)
-                yield from self.stream.encode(made)
-
-    def rest(self) -> Iterator[Any]:
-        """Return what the encoder has kept."""
-        yield from self.stream.encode(None)
-
-
-WRITERS = {"packets": Packets, "lines": Lines, "samples": Samples}

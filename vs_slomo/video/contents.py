@@ -29,6 +29,7 @@ class Stream:
     """One stream of a file; `index` counts over all kinds. kind and codec are ffmpeg's names.
 
     tags: its own, as the file has them. disposition: ffmpeg's flags. attached: an attachment's name and media type.
+    channels: how many the sound has; 0 where that is not known.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Stream:
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     disposition: int = field(default=0, compare=False)
     attached: tuple[str, str] = field(default=("", ""), compare=False)
+    channels: int = field(default=0, compare=False)
 
     @property
     def cover(self) -> bool:
@@ -159,7 +161,16 @@ def _stream(stream: Any) -> Stream:
         codec = ending
     else:
         codec = _codec(context) if context is not None else "unknown"
-    return Stream(stream.index, stream.type or "unknown", codec, tags, int(stream.disposition), attached)
+    channels = channel_count(context) if stream.type == "audio" else 0
+    return Stream(stream.index, stream.type or "unknown", codec, tags, int(stream.disposition), attached, channels)
+
+
+def channel_count(context: Any) -> int:
+    """Return how many channels a sound has; 0 where its decoder is not known."""
+    try:
+        return int(context.layout.nb_channels)
+    except (AttributeError, ValueError, TypeError):
+        return 0
 
 
 def _codec(context: Any) -> str:

@@ -81,7 +81,7 @@ DISC = Container(
     pictures=_set("hdmv_pgs_subtitle"),
     flags=("-mpegts_m2ts_mode", "1"),
 )
-PROGRAM = Container(codec="mpeg2video", sound="mp2", copies=_set("mp2 ac3 dts"), pictures=_set("dvd_subtitle"))
+PROGRAM = Container(codec="mpeg2video", sound="ac3", copies=_set("mp2 ac3 dts"), pictures=_set("dvd_subtitle"))
 SILENT = Container(sound="", alpha=True)
 PICTURES = Container(sound="", alpha=True, pattern=True, codec="png")
 
@@ -243,12 +243,15 @@ ENCODERS: dict[str, Encoder] = {
     ".*_vaapi": Encoder(quality=("-global_quality", "{}"), range=(1, 255), preset="", upload="vaapi"),
     "(h264|hevc|av1)_vulkan": Encoder(quality=("-qp", "{}"), range=(0, 255), preset="", upload="vulkan"),
     ".*_(v4l2m2m|omx|mediacodec|mf)": Encoder(quality=(), preset=""),  # these know a rate of bits only: -b:v
+    "prores(_aw)?": Encoder(quality=("-qscale:v", "{}"), range=(0, 32), preset="", alpha=True, multiple=2),
     "prores.*": Encoder(quality=("-qscale:v", "{}"), range=(0, 32), preset="", alpha=True),
     "dnxhd": Encoder(quality=(), preset="", formats="yuv422p", flags=("-profile:v", "dnxhr_hq")),
-    "(ffv1|png|apng|qtrle|tiff|utvideo|magicyuv|rawvideo|ffvhuff|huffyuv)": LOSSLESS,
+    "qtrle": Encoder(**vars(LOSSLESS) | {"formats": "(?!gray)(?!pal8$).*"}),  # its gray has widths of 4, 8, 12, ...
+    "(ffv1|png|apng|tiff|utvideo|magicyuv|rawvideo|ffvhuff|huffyuv)": LOSSLESS,
     "(dpx|(lib)?(jpeg2000|openjpeg)|targa|qoi|sgi|pam)": LOSSLESS,
     "cfhd": Encoder(**vars(LOSSLESS) | {"quality": ("-quality", "{}"), "range": (0, 12), "multiple": 16}),
     "hap": Encoder(quality=(), preset="", rgb=True, alpha=True, with_alpha=("-format", "hap_alpha"), multiple=4),
+    "y41p": Encoder(quality=(), preset="", multiple=8),
     "(bmp|exr|zmbv|ppm)": Encoder(quality=(), preset="", rgb=True),
     "ljpeg": Encoder(quality=(), preset="", rgb=True, flags=("-strict", "-1")),
     "cinepak": Encoder(quality=(), preset="", rgb=True, multiple=4),

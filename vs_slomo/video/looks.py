@@ -32,7 +32,7 @@ class Looks:
     alpha: whether the format has transparency. interlaced: whether the first picture is flagged so.
     paired: whether two packets make a picture. size: as coded. depth: bits.
     spherical, stereo: whether players are told of a view of 360 degrees, or of two eyes.
-    dolby_vision: its profile, or None.
+    dolby_vision: its profile, or None. captions: whether closed captions are within the picture's packets.
     """
 
     orientation: Orientation = UPRIGHT
@@ -44,6 +44,7 @@ class Looks:
     stereo: bool = False
     dolby_vision: int | None = None
     hdr10_plus: bool = False
+    captions: bool = False
     decoded: bool = False
 
 
@@ -82,6 +83,7 @@ def look(given: Input, video: int, name: str) -> Looks:
             stereo="stereo_3d" in told or "STEREO3D" in frame_data,
             dolby_vision=_dolby_vision(told),
             hdr10_plus="DYNAMIC_HDR_PLUS" in frame_data,
+            captions="A53_CC" in frame_data,
             decoded=first is not None,
         )
 

@@ -110,6 +110,10 @@ def _compare(plan: Plan, found: Contents) -> None:
         gone = [key for key in kept_tags(plan.tracks.file.tags) if key.lower() not in held]
         if gone:
             plan.left.append(f"tags that {plan.ending} does not hold: {', '.join(gone)[:200]}")
+    heard = [track.stream for track in plan.kept if track.stream.kind == "audio"]
+    for was, now in zip(heard, [stream for stream in found.streams if stream.kind == "audio"], strict=False):
+        if 0 < now.channels < was.channels:
+            plan.left.append(f"{was.name}: its {was.channels} channels are mixed into {now.channels}")
     wanted = [track.stream.kind for track in plan.kept] + ["cover"] * len(plan.covers)
     there = ["cover" if stream.cover else stream.kind for stream in found.streams]
     for kind in ("audio", "subtitle", "cover"):

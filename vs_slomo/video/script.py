@@ -206,6 +206,8 @@ def refused(file: Container) -> Container:
         log.warning("%s: transparency is left out: no source filter decodes that of %s", name, film.codec)
     if looks.hdr10_plus:
         log.warning("%s: HDR10+ metadata is not passed on", name)
+    if looks.captions:
+        log.warning("%s: closed captions within the picture are not passed on", name)
     if looks.spherical:
         log.warning("%s: players will not know that this is a 360 degree video: that is not passed on", name)
     if looks.stereo:

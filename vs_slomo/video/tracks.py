@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from .companion import MARGIN, Part, carriage, write_companion
+from .carriages import MARGIN, Part
+from .companion import carriage, write_companion
 from .contents import Stream
 from .encoders import BITMAPS, container_of
 from .encoders import Container as Target
@@ -28,8 +29,15 @@ DISPOSITIONS = {
 """ffmpeg's bits and names."""
 LATE = Fraction(3, 100)
 """Seconds by which sound may begin late where a container cannot tell."""
-LAYOUTS = "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
-"""Opus refuses the others, such as 5.1 with its back speakers at the side."""
+TAKES = {
+    "libopus": "aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono",  # not the back speakers at the side
+    "wmav2": "aformat=channel_layouts=stereo|mono:sample_rates=48000|44100|32000|22050|16000|11025|8000",
+}
+"""What encoders take that refuse the rest, where ffmpeg does not know it by itself."""
+BITS = 96_000
+"""Bits a second for each channel that is encoded."""
+MOST_BITS = 640_000
+"""AC-3 has no more."""
 
 
 @dataclass
@@ -160,11 +168,8 @@ def _plan_subtitles(plan: Plan, stream: Stream) -> None:
     elif not how:
         plan.leave(stream.name, "no reader knows this codec")
     else:
-        plan.kept.append(Track(stream, how, "copy" if codec == "copy" and how == "packets" else _encoder(plan, codec)))
-
-
-def _encoder(plan: Plan, codec: str) -> str:
-    return plan.target.text if codec == "copy" else codec
+        codec = codec if how == "packets" else plan.target.text
+        plan.kept.append(Track(stream, "single lines" if codec == "mov_text" else how, codec))
 
 
 def subtitle_codec(stream: Stream, ending: str, *, quiet: bool = False) -> str | None:
@@ -298,9 +303,10 @@ def _sound_arguments(plan: Plan, track: Track, out: int, lasts: Fraction) -> lis
         steps += [f"atrim=end={float(lasts):.6f}"]
     if plan.target.even:
         steps += [f"aresample={plan.target.even}", "apad", f"atrim=end={float(lasts):.6f}"]
-    if track.codec == "libopus":
-        steps += [LAYOUTS]
-    rate = [] if track.codec.startswith("pcm") else [f"-b:{out}", "192k"]
+    if track.codec in TAKES:
+        steps += [TAKES[track.codec]]
+    bits = min(BITS * (track.stream.channels or 2), MOST_BITS)
+    rate = [] if track.codec.startswith("pcm") else [f"-b:{out}", str(bits)]
     return [f"-filter:{out}", ",".join(steps), *rate]
 
 
