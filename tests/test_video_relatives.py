@@ -417,3 +417,12 @@ def test_a_subtitle_picture_that_is_seen_when_a_range_begins(tmp_path, ending):
         sizes = [packet.size for packet in found.demux(subtitles=0) if packet.pts is not None]
     assert len(sizes) == 2
     assert sizes[0] > 100  # the bar
+
+
+def test_sound_that_has_ended_before_a_range_begins(tmp_path, caplog):
+    tone = ("-f", "lavfi", "-i", "sine=duration=0.3")
+    path = media.picture(tmp_path / "a.mkv", *PAIR, "-c:a", "flac", rate=25, seconds=1, before=tone)
+    part = Tracks(file=probe(path), start=Fraction(3, 5), duration=Fraction(2, 5))
+    made = probe(encode(source(path)[15:], tmp_path / "x.mp4", tracks=part))
+    assert not made.of_kind("audio")
+    assert "audio (stream 1, flac): it has no sound in this part" in caplog.text

@@ -200,9 +200,11 @@ def write_inputs(plan: Plan, folder: Path, check: Callable[[], None] = lambda: N
     if chosen:
         filled = write_companion(file, chosen, plan.part, folder / "companion.mkv", check)
         # Old versions of ffmpeg cannot open a file without packets.
-        for track in [t for t in plan.kept if t.stream.kind == "subtitle" and t.stream.index not in filled]:
+        for track in [track for track in plan.kept if track.stream.index not in filled]:
             plan.kept.remove(track)
-            plan.leave(track.stream.name, "it has no line in this part")
+            plan.leave(
+                track.stream.name, f"it has no {'line' if track.stream.kind == 'subtitle' else 'sound'} in this part"
+            )
         if len(plan.kept) < len(chosen):
             write_inputs(plan, folder, check)
             return
