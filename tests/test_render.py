@@ -197,6 +197,13 @@ def test_hdr10_metadata_that_is_lost_is_logged(tmp_path, caplog):
     assert "ffv1: HDR10 metadata is not passed on" in caplog.text
 
 
+def test_hdr10_metadata_without_a_part_is_logged(tmp_path, caplog):
+    given = {key: value for key, value in HDR10.items() if "Luminance" not in key}
+    made = source(encode(clip_of(vs.YUV420P10, **given), tmp_path / "x.mkv", preset="ultrafast")).get_frame(0).props
+    assert "the HDR10 mastering display lacks a part" in caplog.text
+    assert made["ContentLightLevelMax"] == 1000
+
+
 def test_options_go_to_ffmpeg(tmp_path):
     path = encode(clip_of(length=8), tmp_path / "x.mp4", options=["-g", "1", "-metadata", "title=Mine"])
     assert "title           : Mine" in media.about(path)

@@ -248,6 +248,8 @@ def hdr_arguments(name: str, props: Mapping[str, Any]) -> list[str]:
     parts = ("PrimariesX", "PrimariesY", "WhitePointX", "WhitePointY", "MaxLuminance", "MinLuminance")
     display: list[Any] = [props.get(f"MasteringDisplay{part}") for part in parts]
     light: list[Any] = [props.get(f"ContentLightLevel{part}") for part in ("Max", "Average")]
+    if None in display and any(part is not None for part in display):
+        log.warning("the metadata of the HDR10 mastering display lacks a part; it is not passed on")
     if None in display and None in light:
         return []
     to = encoder_row(name).hdr
