@@ -13,6 +13,7 @@ import vapoursynth as vs
 
 from vs_slomo.cli import main
 from vs_slomo.cli.files import expanded, targets
+from vs_slomo.cli.render import free_name
 from vs_slomo.errors import ArgumentError, FormatError, SourceError
 from vs_slomo.video.render import render
 from vs_slomo.video.vpy import output_of
@@ -222,3 +223,20 @@ def test_a_script_runs_in_its_folder(tmp_path):
     path = script(tmp_path, "from beside import LENGTH", "clip[:LENGTH].set_output()")
     assert isinstance(clip := output_of(path, path.read_text()), vs.VideoNode)
     assert clip.num_frames == 7
+
+
+def test_several_inputs_do_not_go_into_one_film(tmp_path):
+    output = str(tmp_path / "out.mp4")
+    with pytest.raises(ArgumentError, match=r"allowed: a folder, where there are several inputs: .*out.mp4/; numbered"):
+        targets(["a.png", "b.png"], output, None)
+    made = targets(["a.mkv", "b.mkv"], f"{output}/", None)
+    assert [path.name for _, path in made] == ["a.mkv", "b.mkv"]
+
+
+def test_films_whose_names_look_like_numbered_pictures(tmp_path):
+    films = [tmp_path / "10%done.mp4", tmp_path / "20%done.mp4"]
+    for film in films:
+        film.write_bytes(b"a film")
+    made = targets([str(film) for film in films], str(tmp_path / "out"), None)
+    assert [path.name for _, path in made] == [film.name for film in films]
+    assert free_name(str(films[0]), "slomo") == "10%done.slomo.mp4"

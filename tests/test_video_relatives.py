@@ -426,3 +426,80 @@ def test_sound_that_has_ended_before_a_range_begins(tmp_path, caplog):
     made = probe(encode(source(path)[15:], tmp_path / "x.mp4", tracks=part))
     assert not made.of_kind("audio")
     assert "audio (stream 1, flac): it has no sound in this part" in caplog.text
+
+
+# --- what a file does not tell: colours, the last frame's end, a track's name -----------------------------------------
+
+
+def shown(path):
+    """The mean colour of the first picture, as ffmpeg shows it."""
+    return np.frombuffer(media.run("-i", path, "-frames:v", 1, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"), np.uint8)[
+        :3
+    ]
+
+
+@pytest.mark.parametrize("full", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("x.mov", "prores"),
+        ("x.mpg", "mpeg2video"),
+        ("x.avi", "mpeg4"),
+        ("x.wmv", "wmv2"),
+        ("x.webm", "libvpx"),
+        ("x.mov", "mjpeg"),
+        ("%02d.jpg", "mjpeg"),
+        ("%02d.tif", "tiff"),
+        ("%02d.jp2", "jpeg2000"),
+        ("x.mp4", "x264"),
+    ],
+)
+def test_colours_that_a_file_cannot_tell_are_converted(tmp_path, name, codec, full):
+    """A small picture of BT.709: where nothing is told, players take it for BT.601 of the limited range."""
+    green = vs.core.std.BlankClip(format=vs.RGB24, width=64, height=48, length=2, fpsnum=25, color=[30, 190, 60])
+    clip = green.resize.Bicubic(format=vs.YUV420P8, matrix=1, range=full)
+    encode(clip, tmp_path / name, codec=codec)
+    path = tmp_path / name.replace("%02d", "01")
+    assert np.abs(shown(path).astype(int) - (30, 190, 60)).max() <= 4
+
+
+def test_a_codec_that_loses_nothing_keeps_its_numbers(tmp_path, caplog):
+    clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=64, height=48, length=2, fpsnum=25, color=[90, 60, 40])
+    clip = clip.std.SetFrameProps(_Matrix=1)
+    made = source(encode(clip, tmp_path / "x.avi", codec="ffvhuff"))
+    assert [np.asarray(made.get_frame(0)[p])[0, 0] for p in range(3)] == [90, 60, 40]
+    assert "ffvhuff in .avi does not tell the picture's matrix" in caplog.text
+
+
+def test_hdr_that_a_file_cannot_tell_is_named(tmp_path, caplog):
+    clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=64, height=48, length=2, fpsnum=25)
+    encode(clip.std.SetFrameProps(_Matrix=9, _Transfer=16, _Primaries=9), tmp_path / "x.avi", codec="mpeg4")
+    assert "does not tell that this is PQ" in caplog.text
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("a.mp4", 3), ("a.mkv", 3), ("b.gif", 3.7)])
+def test_the_last_frame_lasts_as_long_as_in_the_file(tmp_path, name, seconds):
+    """Neither as long as the gap before it, nor shorter than the file says."""
+    path = tmp_path / name
+    if path.suffix == ".gif":
+        palette = "split[a][b];[a]palettegen[p];[b][p]paletteuse"
+        media.run("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.8", "-vf", palette, "-final_delay", 300, path)
+    else:
+        only = "select='lt(n,60)+eq(n,74)',format=yuv420p"
+        given = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=3", "-vf", only, "-fps_mode", "vfr")
+        media.run(*given, "-bf", 0, "-c:v", "libx264", path)
+    file = probe(path)
+    assert file.variable
+    assert float(file.timecodes.duration) == pytest.approx(seconds, abs=0.002)
+    made = probe(render(path, tmp_path / "x.mkv", multi=2, flow="fast"))
+    assert len(made.times) / float(made.rate) == pytest.approx(seconds, abs=0.05)
+
+
+def test_what_a_container_does_not_hold_of_a_track_is_named(tmp_path, caplog):
+    marks = ("-metadata:s:a:0", "language=deu", "-disposition:a:0", "default+comment")
+    path = media.picture(tmp_path / "a.mkv", *PAIR, "-c:a", "aac", *marks, seconds=0.4, before=SINE)
+    with caplog.at_level(logging.INFO):
+        again(path, tmp_path / "x.avi")
+        (sound,) = again(path, tmp_path / "x.mov").of_kind("audio")
+    assert '.avi does not hold its language, mark "comment"' in caplog.text
+    assert sound.tags["language"] == "ger"  # QuickTime's name

@@ -56,12 +56,16 @@ def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[st
     if to is not None and to.removeprefix(".").lower() not in endings:
         raise ArgumentError("to", to, f"one of {', '.join(endings)}")
     folder = Path(output)
+    single = folder.suffix.lower() in CONTAINERS and not output.endswith((os.sep, os.altsep or os.sep))
+    if len(inputs) > 1 and single and not folder.is_dir():
+        allowed = f"a folder, where there are several inputs: {output}/; numbered pictures have one name, as f%04d.png"
+        raise ArgumentError("output", output, allowed)
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("output", output, "a folder, where there are several inputs")
     found: dict[str, tuple[str, Path]] = {}
     for given in inputs:
         path = Path(given)
-        numbered = "%" in path.name
+        numbered = "%" in path.name and not os.path.lexists(path)
         usual = path.suffix.lower() in CONTAINERS and not CONTAINERS[path.suffix.lower()].pattern
         ending = f".{to.removeprefix('.')}" if to else path.suffix if usual else ".mkv"
         name = f"{path.absolute().parent.name if numbered else path.stem}{ending}"
@@ -105,7 +109,8 @@ def each(pairs: Sequence[tuple[str, Path]], make: Callable[[str, Path], object],
             from .app import in_options
 
             failed.append(given)
-            print(f"vs-slomo: {given}: {in_options(error, ['render'])}", file=sys.stderr)
+            said = str(in_options(error, ["render"])).removeprefix(f"{given}: ")
+            print(f"vs-slomo: {given}: {said}", file=sys.stderr)
         except BrokenPipeError:  # whoever reads the progress has gone
             raise
         except Exception:  # noqa: BLE001  # whatever it is, the others do not depend on it

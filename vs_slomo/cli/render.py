@@ -138,7 +138,8 @@ def render(
 def free_name(given: str, word: str) -> str:
     """Return the name of a file in this folder that is not there yet: input.slomo.mp4, input.slomo-2.mp4, ..."""
     path = Path(given)
-    stem = path.stem.partition("%")[0].rstrip("._- ") or path.parent.name or "video"
+    numbered = "%" in path.name and not os.path.lexists(path)
+    stem = (path.stem.partition("%")[0].rstrip("._- ") if numbered else path.stem) or path.parent.name or "video"
     ending = path.suffix.lower() if path.suffix.lower() in KEPT_ENDINGS else ".mkv"
     names = (f"{stem}.{word}{f'-{n}' if n > 1 else ''}{ending}" for n in itertools.count(1))
     return next(name for name in names if not os.path.lexists(name))

@@ -61,11 +61,16 @@ class Timecodes:
         return cls(range(frames + 1), 1 / fps)
 
     @classmethod
-    def starting(cls, ticks: Sequence[int], unit: Fraction, rounding: Fraction = Fraction(0)) -> Timecodes:
-        """Return those of frames that begin at `ticks`; the last frame lasts as long as the one before it."""
+    def starting(
+        cls, ticks: Sequence[int], unit: Fraction, rounding: Fraction = Fraction(0), lasts: int | None = None
+    ) -> Timecodes:
+        """Return those of frames that begin at `ticks`.
+
+        lasts: how many ticks the last frame lasts; None: as many as the one before it.
+        """
         if len(ticks) < 2:
             raise ArgumentError("timecodes", f"{len(ticks)} moments", "at least 2, or a frame's duration is not known")
-        return cls((*ticks, 2 * ticks[-1] - ticks[-2]), unit, rounding)
+        return cls((*ticks, ticks[-1] + (ticks[-1] - ticks[-2] if lasts is None else lasts)), unit, rounding)
 
     @classmethod
     def lasting(cls, durations: Iterable[Fraction]) -> Timecodes:

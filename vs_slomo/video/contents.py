@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ATTACHED_PICTURE = 1 << 10
 """AV_DISPOSITION_ATTACHED_PIC."""
+NO_INDEX = "moov atom not found"
+"""The index, which MP4 cannot be read without, stands at the end of most files."""
 WITH_PROGRAMS = ("mpegts", "hls")
 
 
@@ -79,7 +81,7 @@ class Contents:
     """What a file holds. failed: why it could not be opened. errors: what the reader complained of.
 
     video: the index of the film; -1 where there is none. elsewhere: streams of other programs, and those.
-    offsets, sound, sound_end, bytes_beside: see `probe.Container`.
+    end, offsets, sound, sound_end, bytes_beside: see `probe.Container`.
     """
 
     failed: str = ""
@@ -94,6 +96,7 @@ class Contents:
     sar: Fraction | None = None
     announced: float = 0.0
     pictures: Pictures | None = None
+    end: int | None = None
     offsets: tuple[Fraction, ...] = (Fraction(0),)
     sound: Fraction | None = None
     sound_end: Fraction | None = None
@@ -133,6 +136,8 @@ def read_contents(given: Input) -> Contents:
 def _said(error: Exception, errors: list[str]) -> str:
     """Return what the reader said of a file that it cannot open."""
     log = getattr(error, "log", None)
+    if log and "mp4" in log[1] and (isinstance(error, EOFError) or "moov atom" in log[2]):
+        return NO_INDEX
     if log:
         return str(log[2]).strip()
     return errors[-1] if errors else str(error).splitlines()[0]
@@ -196,6 +201,42 @@ class Sound:
     end: dict[int, Fraction] = field(default_factory=dict)
 
 
+@dataclass
+class Last:
+    """The picture that is shown last: its recording, its time and how long it lasts, in ticks.
+
+    reordered: whether pictures are not stored as they are shown. Then MP4's durations are those of other pictures.
+    right, wrong: how many durations lead, and do not lead, to the next picture.
+    """
+
+    part: int = -1
+    time: int = 0
+    lasts: int = 0
+    reordered: bool = False
+    right: int = 0
+    wrong: int = 0
+
+    def see(self, part: int, time: int, lasts: int) -> None:
+        """Note a picture."""
+        if part == self.part and time <= self.time:
+            self.reordered = True
+            return
+        if part == self.part:
+            fits = abs(self.time + self.lasts - time) <= 1
+            self.right, self.wrong = self.right + fits, self.wrong + (not fits)
+        self.part, self.time, self.lasts = part, time, lasts
+
+    def end(self, offsets: tuple[Fraction, ...], base: Fraction) -> int | None:
+        """Return when it ends by the file's clock, in ticks; None where that is not told, or not believed."""
+        if self.reordered or self.wrong >= self.right or not 0 < self.lasts * base < LONGEST:
+            return None
+        return self.time + self.lasts + round(offsets[min(self.part, len(offsets) - 1)] / base)
+
+
+LONGEST = 3600
+"""Seconds for which a last picture may be shown; more is no duration."""
+
+
 def _with_packets(container: InputContainer, about: Contents, errors: Callable[[], list[str]]) -> Contents:
     import av
 
@@ -206,11 +247,14 @@ def _with_packets(container: InputContainer, about: Contents, errors: Callable[[
     rows: list[Row] = []
     sounds: dict[int, Sound] = {}
     beside, corrupt, broken = 0, False, list[str]()
+    last = Last()
     try:
         for packet, part in packets(container):
             kind = packet.stream.type if packet.stream_index in own else ""
             if packet.stream_index == about.video:
                 shown = not packet.is_discard and not (hides and hides(packet))
+                if shown and packet.pts is not None and about.format not in NO_PTS:
+                    last.see(part, packet.pts, packet.duration or 0)
                 corrupt = corrupt or packet.is_corrupt
                 rows.append((part, packet.pts, packet.dts, shown))
             elif kind == "audio":
@@ -238,6 +282,7 @@ def _with_packets(container: InputContainer, about: Contents, errors: Callable[[
         sar=seconds_per_tick(sar) if sar and sar.numerator > 0 and sar.denominator > 0 else None,
         announced=float(rate) if rate else 0.0,
         pictures=pictures,
+        end=last.end(offsets, base),
         offsets=offsets,
         sound=min(first, default=None),
         sound_end=max(ends, default=None),

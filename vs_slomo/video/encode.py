@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import vapoursynth as vs
@@ -25,6 +27,7 @@ from vs_slomo.given import file_name, text, texts
 from vs_slomo.stops import Stops, stops
 
 from .clock import NUMBERED, numbered, picture_name
+from .colours import change_for
 from .contents import Stream
 from .encoders import (
     WORTH_A_MENTION,
@@ -51,7 +54,7 @@ from .pixels import (
     raw_input,
     taken_pixels,
 )
-from .report import check_rehearsal, check_whole, report
+from .report import RAW, check_rehearsal, check_whole, report
 from .segments.job import Job, Segments, pieces
 from .tracks import Plan, Track, companion_folder, input_arguments, make_plan, output_arguments, write_inputs
 from .wanted import Tracks
@@ -181,13 +184,16 @@ def encode(
     highest = container_of(output).highest
     if highest and clip.fps > highest:
         log.warning("%s: most players show at most %d frames a second of this kind", output.name, highest)
-    picture = prepare(clip, output, codec=codec, crf=crf, preset=preset, options=options)
-    picture = replace(picture, ahead=ahead)
+    prepared = partial(prepare, clip, output, codec=codec, crf=crf, preset=preset, options=options)
+    picture = prepared()
     sequence = is_sequence(output)
     opened = outputs.new_sequence if sequence else outputs.new_file
     found = None
     with stops() as stopped:
         try:
+            if change := _colour_change(picture, output, options, stopped):
+                picture = prepared(change=change)
+            picture = replace(picture, ahead=ahead)
             with pieces(picture, output, [*options], segments) as job:
                 with opened(output, overwrite=overwrite) as part:
                     plan, complete = _run(picture, part, output, tracks, [*options], stopped, progress, job)
@@ -203,24 +209,49 @@ def encode(
     return output
 
 
+def _colour_change(picture: Picture, output: Path, options: Sequence[str], stopped: Stops) -> dict[str, int]:
+    """Return what `resize` must change so that the file, as far as it tells colours, shows those of the picture."""
+    blank = picture.clip.std.BlankClip(length=1)
+    end = [*picture.behind, *picture.container, *options]
+
+    def make(path: str) -> None:
+        fed([*picture.input(), "-map", "0:v", *end, path], blank, stopped, Alpha(picture.pixels.alpha))()
+
+    row = encoder_row(picture.encoder)
+    exact = picture.encoder in RAW or (row.rgb and not row.quality)
+    return change_for(picture.clip, make, output, picture.encoder, exact=exact)
+
+
 def prepare(
-    clip: vs.VideoNode, output: Path, *, codec: str, crf: float | None, preset: str | None, options: Sequence[str] = ()
+    clip: vs.VideoNode,
+    output: Path,
+    *,
+    codec: str,
+    crf: float | None,
+    preset: str | None,
+    options: Sequence[str] = (),
+    change: Mapping[str, Any] = MappingProxyType({}),
 ) -> Picture:
-    """Return a clip as it is encoded. Raises ArgumentError."""
+    """Return a clip as it is encoded. Raises ArgumentError.
+
+    change: further arguments of `resize`; what is left out was said before.
+    """
     name = encoder_name(codec)
     row = encoder_row(name)
     first = clip.get_frame(0)
     has_alpha = isinstance(first.props.get("_Alpha"), vs.VideoFrame)
     wanted = has_alpha and container_of(output).alpha and row.alpha
     pixels, conversion = choose(clip, codec, alpha=wanted)
+    conversion |= change
+    level = logging.DEBUG if change else logging.WARNING
     alpha = Alpha(pixels.alpha)
     if has_alpha and not pixels.alpha and not is_opaque(first.props["_Alpha"]):
         alpha.told = True
         takes = "x.mov with prores, x.webm with vp9, x.mkv with ffv1, %05d.png and .gif keep it"
-        log.warning("transparency is left out: %s does not keep it in %s (%s)", name, output.suffix, takes)
+        log.log(level, "transparency is left out: %s does not keep it in %s (%s)", name, output.suffix, takes)
     if any(more := even(clip, pixels, codec)):
         said = "%dx%d grows by %s, repeated: %s does not take that size"
-        log.warning(said, clip.width, clip.height, growing(*more), name)
+        log.log(level, said, clip.width, clip.height, growing(*more), name)
     clip = converted(clip, more, conversion)
     props = clip.get_frame(0).props
     family = pixels.format.color_family

@@ -247,8 +247,10 @@ ENCODERS: dict[str, Encoder] = {
     "prores.*": Encoder(quality=("-qscale:v", "{}"), range=(0, 32), preset="", alpha=True),
     "dnxhd": Encoder(quality=(), preset="", formats="yuv422p", flags=("-profile:v", "dnxhr_hq")),
     "qtrle": Encoder(**vars(LOSSLESS) | {"formats": "(?!gray)(?!pal8$).*"}),  # its gray has widths of 4, 8, 12, ...
-    "(ffv1|png|apng|tiff|utvideo|magicyuv|rawvideo|ffvhuff|huffyuv)": LOSSLESS,
-    "(dpx|(lib)?(jpeg2000|openjpeg)|targa|qoi|sgi|pam)": LOSSLESS,
+    # Readers of such pictures expect RGB.
+    "(tiff|(lib)?(jpeg2000|openjpeg))": Encoder(**vars(LOSSLESS) | {"formats": "(?!yuv|pal8$).*"}),
+    "(ffv1|png|apng|utvideo|magicyuv|rawvideo|ffvhuff|huffyuv)": LOSSLESS,
+    "(dpx|targa|qoi|sgi|pam)": LOSSLESS,
     "cfhd": Encoder(**vars(LOSSLESS) | {"quality": ("-quality", "{}"), "range": (0, 12), "multiple": 16}),
     "hap": Encoder(quality=(), preset="", rgb=True, alpha=True, with_alpha=("-format", "hap_alpha"), multiple=4),
     "y41p": Encoder(quality=(), preset="", multiple=8),

@@ -13,6 +13,7 @@ import vapoursynth as vs
 from vs_slomo.clips.formats import planar_formats
 from vs_slomo.errors import ArgumentError
 
+from .colours import assumed_matrix
 from .encoders import SHORT, encoder_name, encoder_row
 from .ffmpeg import encoder_help, ffmpeg
 
@@ -136,8 +137,7 @@ def _conversion(clip: vs.VideoNode, chosen: Pixels, *, is_float: bool) -> dict[s
     if to.id == clip.format.id and not full:
         return {}
     conversion: dict[str, Any] = {"format": vs.PresetVideoFormat(to.id)} if _has_name(to.id) else {"format": to.id}
-    small = clip.width <= 1024 and clip.height <= 576
-    guess = 6 if small else 1
+    guess = assumed_matrix(clip.width, clip.height)
     if family == vs.RGB and to.color_family != vs.RGB:
         conversion["matrix"] = BT2020 if props.get("_Primaries") == BT2020 else guess
     if family == vs.YUV and to.color_family == vs.RGB and props.get("_Matrix", UNSPECIFIED) == UNSPECIFIED:

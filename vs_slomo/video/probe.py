@@ -23,7 +23,7 @@ from vs_slomo.errors import SourceError
 from vs_slomo.timing.timecodes import Timecodes
 
 from .clock import Input, find_input
-from .contents import Chapter, Contents, Pictures, Stream, read_contents
+from .contents import NO_INDEX, Chapter, Contents, Pictures, Stream, read_contents
 from .ffmpeg import ffmpeg, last_lines, run
 from .looks import UPRIGHT, Looks, Orientation, look
 from .rates import STEADY, average, deviation, prevailing
@@ -32,6 +32,8 @@ __all__ = ["UPRIGHT", "Chapter", "Container", "Orientation", "Stream", "ffmpeg",
 
 log = logging.getLogger("vs_slomo")
 
+HELD = Fraction(1, 5)
+"""Seconds and more for which a last frame is shown count as a rate that varies, if they are two frames or more."""
 CUT_OFF = re.compile("partial file|ended prematurely")
 
 
@@ -45,6 +47,7 @@ class Container:
     sar: sample aspect ratio; None where it is not known.
     announced: the rate that the header gives; 0 where it gives none.
     pts, clock: of all frames, the times as written, and by the file's clock (see `clock`).
+    end: when the last frame ends by that clock, in the same units; None where the file does not tell.
     offsets: seconds by which each of the joined recordings is moved. sound, sound_end: where there is sound.
     sound_begins: when each track of sound begins. bytes_beside: size of sound and subtitles.
     looks: what the first frame says. tags: the file's own.
@@ -61,6 +64,7 @@ class Container:
     announced: float = 0.0
     pts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     clock: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    end: int | None = None
     offsets: tuple[Fraction, ...] = (Fraction(0),)
     sound: Fraction | None = None
     sound_end: Fraction | None = None
@@ -111,14 +115,26 @@ class Container:
 
     @property
     def variable(self) -> bool:
-        """Whether the frames are visibly off a constant rate."""
-        return self.rate is not None and self.deviation * float(self.rate) > STEADY
+        """Whether the frames are visibly off a constant rate, or the last one is held."""
+        return self.rate is not None and (self.deviation * float(self.rate) > STEADY or self._held)
+
+    @property
+    def _lasts(self) -> int:
+        """How many ticks the last frame lasts: as long as most do, where the file does not tell."""
+        usual = max(1, round(float(np.median(np.diff(self.times))))) if len(self.times) > 1 else 1
+        told = 0 if self.end is None else self.end - int(self.times[-1])
+        return told if told > 0 else usual
+
+    @property
+    def _held(self) -> bool:
+        seconds = self._lasts * self.time_base
+        return self.rate is not None and seconds > HELD and seconds * self.rate > 2
 
     @property
     def timecodes(self) -> Timecodes:
         """When each frame is shown, counted from the first. A tick up to a millisecond long is a rounding."""
         rounding = self.time_base / 2 if self.time_base <= Fraction(1, 1000) else Fraction(0)
-        return Timecodes.starting(self.times.tolist(), self.time_base, rounding)
+        return Timecodes.starting(self.times.tolist(), self.time_base, rounding, self._lasts)
 
     def of_kind(self, kind: Literal["audio", "subtitle", "attachment", "video", "data"]) -> tuple[Stream, ...]:
         """Return the streams of one kind."""
@@ -139,6 +155,8 @@ def probe(path: str | os.PathLike[str], *, allow_playlist: bool = False) -> Cont
     given = find_input(path, allow_playlist=allow_playlist)
     read = read_contents(given)
     streams, errors, pictures = read.streams, read.errors, read.pictures
+    if read.failed == NO_INDEX and _begins_as_mp4(given):
+        raise SourceError(f"{path}: is cut off, or was not recorded to its end: its index (moov) is missing")
     if read.failed or not streams or read.format == "tty":
         raise SourceError(f"{path}: is not a video ({read.failed or (errors[0] if errors else 'text')})")
     if read.video >= 0 and pictures is None:
@@ -161,6 +179,11 @@ def probe(path: str | os.PathLike[str], *, allow_playlist: bool = False) -> Cont
     return _container(given, read, looks, pictures, allow_playlist=allow_playlist)
 
 
+def _begins_as_mp4(given: Input) -> bool:
+    with given.path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"wide", b"free", b"skip")
+
+
 def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures, *, allow_playlist: bool) -> Container:
     return Container(
         path=given.path,
@@ -174,6 +197,7 @@ def _container(given: Input, read: Contents, looks: Looks, pictures: Pictures, *
         announced=read.announced,
         pts=pictures.pts,
         clock=pictures.clock,
+        end=read.end,
         offsets=read.offsets,
         sound=read.sound,
         sound_end=read.sound_end,

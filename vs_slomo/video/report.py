@@ -11,13 +11,13 @@ import vapoursynth as vs
 from vs_slomo.errors import RenderError, SourceError
 
 from .clock import Input
-from .contents import Contents, read_contents
+from .contents import Contents, Stream, read_contents
 from .encoders import container_of
 from .feed import Alpha
 from .ffmpeg import unusual
 from .looks import look
 from .metadata import kept_tags
-from .tracks import Plan, counted
+from .tracks import DISPOSITIONS, Plan, counted
 
 log = logging.getLogger("vs_slomo")
 
@@ -110,16 +110,27 @@ def _compare(plan: Plan, found: Contents) -> None:
         gone = [key for key in kept_tags(plan.tracks.file.tags) if key.lower() not in held]
         if gone:
             plan.left.append(f"tags that {plan.ending} does not hold: {', '.join(gone)[:200]}")
-    heard = [track.stream for track in plan.kept if track.stream.kind == "audio"]
-    for was, now in zip(heard, [stream for stream in found.streams if stream.kind == "audio"], strict=False):
-        if 0 < now.channels < was.channels:
-            plan.left.append(f"{was.name}: its {was.channels} channels are mixed into {now.channels}")
+    for kind in ("audio", "subtitle"):
+        given = [track.stream for track in plan.kept if track.stream.kind == kind]
+        for was, now in zip(given, [stream for stream in found.streams if stream.kind == kind], strict=False):
+            if 0 < now.channels < was.channels:
+                plan.left.append(f"{was.name}: its {was.channels} channels are mixed into {now.channels}")
+            if lost := _lost(was, now):
+                plan.left.append(f"{was.name}: {plan.ending} does not hold its {', '.join(lost)}")
     wanted = [track.stream.kind for track in plan.kept] + ["cover"] * len(plan.covers)
     there = ["cover" if stream.cover else stream.kind for stream in found.streams]
     for kind in ("audio", "subtitle", "cover"):
         if there.count(kind) < wanted.count(kind):
             said = "%s: %d of %d %s tracks can be read again"
             log.warning(said, plan.ending, there.count(kind), wanted.count(kind), kind)
+
+
+def _lost(was: Stream, now: Stream) -> list[str]:
+    """Return what a track no longer tells of itself."""
+    before, after = kept_tags(was.tags), kept_tags(now.tags)
+    lost = [name for name in ("language", "title") if name in before and name not in after]
+    marks = [name for bit, name in DISPOSITIONS.items() if bit and (was.disposition & ~now.disposition) >> bit & 1]
+    return lost + [f'mark "{name}"' for name in marks]
 
 
 def _size(path: Path) -> str:

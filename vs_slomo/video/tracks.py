@@ -34,6 +34,8 @@ TAKES = {
     "wmav2": "aformat=channel_layouts=stereo|mono:sample_rates=48000|44100|32000|22050|16000|11025|8000",
 }
 """What encoders take that refuse the rest, where ffmpeg does not know it by itself."""
+QUICKTIME = {"deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "fre": "fra"}
+"""Languages that QuickTime has under another name."""
 BITS = 96_000
 """Bits a second for each channel that is encoded."""
 MOST_BITS = 640_000
@@ -220,9 +222,16 @@ def write_inputs(plan: Plan, folder: Path, check: Callable[[], None] = lambda: N
     write_metadata(
         folder / "metadata.txt",
         kept_tags(file.tags) if keeps else {},
-        [kept_tags(stream.tags, only=() if keeps else ("language", "title")) for stream in streams],
+        [_track_tags(plan, stream) for stream in streams],
         without_gaps(placed) if plan.target.gapless else placed,
     )
+
+
+def _track_tags(plan: Plan, stream: Stream) -> dict[str, str]:
+    tags = kept_tags(stream.tags, only=() if "tags" in plan.tracks.kinds else ("language", "title"))
+    if plan.ending == ".mov" and tags.get("language") in QUICKTIME:
+        tags["language"] = QUICKTIME[tags["language"]]
+    return tags
 
 
 def _write_covers(plan: Plan, source: object, folder: Path) -> None:
