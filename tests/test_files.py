@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import av
@@ -240,3 +241,9 @@ def test_films_whose_names_look_like_numbered_pictures(tmp_path):
     made = targets([str(film) for film in films], str(tmp_path / "out"), None)
     assert [path.name for _, path in made] == [film.name for film in films]
     assert free_name(str(films[0]), "slomo") == "10%done.slomo.mp4"
+
+
+def test_a_pipe_is_no_input(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe.mp4")
+    with pytest.raises(SourceError, match="is not a file"):
+        render(pipe, tmp_path / "x.mp4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 
@@ -240,3 +241,24 @@ def test_ticks_must_last():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ArgumentError, match=r"nothing\.txt', allowed: a timecode file that can be read"):
         timecodes.read(tmp_path / "nothing.txt", 3)
+
+
+def test_a_frame_that_is_held_changes_within_the_usual_time():
+    """A slide that stays for a second: its motion to the next one begins 40 ms before it."""
+    codes = Timecodes((0, 40, 80, 1080, 1120), Fraction(1, 1000), pace=40)
+    at = [codes.position(Fraction(n, 1000)) for n in (60, 80, 900, 1040, 1050, 1060, 1080)]
+    assert at == [Fraction(3, 2), 2, 2, 2, Fraction(9, 4), Fraction(5, 2), 3]
+    assert [codes.time(position) for position in (Fraction(2), Fraction(9, 4), Fraction(3))] == [
+        Fraction(80, 1000),
+        Fraction(1050, 1000),
+        Fraction(1080, 1000),
+    ]
+    assert codes.paced().ticks == (0, 40, 80, 120, 160)
+    assert codes[2:].slowed(Fraction(2)).position(Fraction(1, 2)) == 0
+    assert codes[2:].slowed(Fraction(2)).position(Fraction(198, 100)) == Fraction(3, 4)
+
+
+def test_gaps_that_cameras_leave_are_no_holds():
+    codes = Timecodes((0, 40, 80, 480, 520), Fraction(1, 1000), pace=40)
+    assert codes.position(Fraction(280, 1000)) == Fraction(5, 2)
+    assert replace(codes, pace=0).paced().pace == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import media
 import pytest
-from sync_media import CODECS, RATE, distances, flashes, flashing, grows
+from sync_media import CODECS, RATE, clicks, distances, flashes, flashing, grows
 
 from vs_slomo.video.probe import probe
 from vs_slomo.video.render import render
@@ -108,3 +108,13 @@ def test_hls(check, films, tmp_path, shifting_model):
 def test_an_edit_list_that_cuts_the_beginning(check, films, tmp_path, shifting_model):
     media.run("-ss", 0.3, "-i", films("mp4"), "-c", "copy", path := tmp_path / "cut.mp4")
     check(path, tmp_path / "x.mp4", shifting_model, multi=2)
+
+
+@pytest.mark.parametrize("name", ["held.mp4", "held.mkv"])
+def test_what_follows_a_long_hold_comes_with_its_sound(tmp_path, name):
+    """Screen recordings store nothing while nothing changes."""
+    plain = flashing(tmp_path / "plain.mp4")
+    only = ("-vf", "select='lt(n,2)+gte(n,38)'", "-fps_mode", "vfr", "-c:a", "copy")
+    media.run("-i", plain, *only, "-c:v", "libx264", "-bf", 0, path := tmp_path / name)
+    made = render(path, tmp_path / "x.mkv", multi=2, flow="fast")
+    assert abs(flashes(made)[0] - clicks(made)[1]) <= 0.04

@@ -97,7 +97,7 @@ def retime(
         return timing.Timeline(clip.num_frames, tuple(map(position, moments)))
 
     told = checked.curved and timecodes is not None
-    source = durations.timed(clip, codes) if told else clip  # where `PairFinder` reads them
+    source = durations.timed(clip, codes.paced()) if told else clip  # where `PairFinder` reads them
     out = interleave(source, timeline(shutter), checked)
     if shutter > 1:
         out = out.std.AverageFrames([1] * shutter, scenechange=True)

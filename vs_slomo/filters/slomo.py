@@ -122,7 +122,7 @@ def slomo(
     options = check_options((clip.width, clip.height), **{name: told[name] for name in MOVING})
     if options.curved and timecodes is not None:
         timecodes = load(timecodes, clip.num_frames)
-        clip = durations.timed(clip, timecodes)  # where `PairFinder` reads them
+        clip = durations.timed(clip, timecodes.paced())  # where `PairFinder` reads them
 
     def made(times: timing.Times) -> vs.VideoNode:
         out = interleave(clip, times, options)

@@ -14,7 +14,7 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
@@ -25,6 +25,9 @@ from vs_slomo.outputs import write_text
 
 from .positions import LISTED, NEAR, Timeline, Timing, read_rate
 
+HELD, HELD_STEPS = Fraction(1, 2), 4
+"""Seconds, and times as long as most frames: one that lasts longer is held."""
+
 
 @dataclass(frozen=True)
 class Timecodes:
@@ -33,6 +36,8 @@ class Timecodes:
     ticks: of every frame's beginning and of the last one's end, growing integers; the first one is time 0.
     unit: seconds that a tick lasts.
     rounding: seconds by which a moment may be off, because it was rounded when it was written.
+    pace: ticks after which most frames follow each other. A frame that lasts `HELD` seconds and `HELD_STEPS` times as
+        long is held, as a slide on a screen is: what follows it comes within that time. 0: no frame is held.
 
     Raises ArgumentError: no frames, or moments that do not grow.
     """
@@ -40,6 +45,7 @@ class Timecodes:
     ticks: Sequence[int]
     unit: Fraction
     rounding: Fraction = Fraction(0)
+    pace: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be shown."""
@@ -104,7 +110,7 @@ class Timecodes:
         if self.frames == frames:
             return self
         if self.frames == frames + 1:
-            return Timecodes(self.ticks[:-1], self.unit, self.rounding)
+            return replace(self, ticks=self.ticks[:-1])
         raise ArgumentError("timecodes", f"{self.frames} moments", f"one for every frame of the clip, {frames}")
 
     def __getitem__(self, frames: slice) -> Timecodes:
@@ -112,13 +118,27 @@ class Timecodes:
         start, stop, step = frames.indices(self.frames)
         if step != 1:
             raise ArgumentError("timecodes", frames, "a part, without a step")
-        return Timecodes(self.ticks[start : stop + 1], self.unit, self.rounding)
+        return replace(self, ticks=self.ticks[start : stop + 1])
+
+    def _moves(self, k: int) -> int:
+        """Return during how many ticks frame k turns into the next one; before that it is held."""
+        step = self.ticks[k + 1] - self.ticks[k]
+        held = self.pace and step > HELD_STEPS * self.pace and step * self.unit >= HELD
+        return self.pace if held else step
+
+    def paced(self) -> Timecodes:
+        """Return the timecodes without the time for which frames are held: those of the motion."""
+        if not self.pace:
+            return self
+        moves = accumulate((self._moves(k) for k in range(self.frames)), initial=0)
+        return Timecodes(tuple(moves), self.unit, self.rounding)
 
     def time(self, position: Fraction) -> Fraction:
         """Return the moment of a position in [0, frames], in seconds."""
         k = min(math.floor(position), self.frames - 1)
-        step = self.ticks[k + 1] - self.ticks[k]
-        return (self.ticks[k] - self.ticks[0] + (position - k) * step) * self.unit
+        moves, t = self._moves(k), position - k
+        begins = self.ticks[k + 1] - moves if t else self.ticks[k]
+        return (begins - self.ticks[0] + t * moves) * self.unit
 
     def position(self, time: Fraction) -> Fraction:
         """Return the position of a moment in [0, duration], in seconds.
@@ -135,7 +155,8 @@ class Timecodes:
         """
         moment += self.ticks[0] * parts
         k = min(bisect_right(self.ticks, moment // parts), self.frames) - 1
-        since, step = moment - self.ticks[k] * parts, (self.ticks[k + 1] - self.ticks[k]) * parts
+        step = self._moves(k) * parts
+        since = max(0, moment - (self.ticks[k + 1] * parts - step))
         off = min(since, step - since)
         near = off * NEAR.denominator <= step * NEAR.numerator
         if near or (self.rounding and off * self.unit <= self.rounding * parts):
@@ -163,7 +184,7 @@ class Timecodes:
 
     def slowed(self, factor: Fraction) -> Timecodes:
         """Return those of frames that last `factor` times as long."""
-        return Timecodes(self.ticks, self.unit * factor, self.rounding * factor)
+        return replace(self, unit=self.unit * factor, rounding=self.rounding * factor)
 
     def lasts(self, n: int) -> Fraction:
         """Return how many seconds frame n lasts."""

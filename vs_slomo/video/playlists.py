@@ -47,6 +47,8 @@ def check_playlist(path: Path, depth: int = 0) -> None:
 
 def parts(path: Path, depth: int = 0) -> Iterator[Path]:
     """Yield the files that a playlist names, and those that the playlists among them name; none for other files."""
+    if not os.path.isfile(path):  # noqa: PTH113  # a pipe would be waited for
+        return
     try:
         text = _text(path)
     except OSError:

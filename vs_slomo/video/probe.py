@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -119,22 +119,27 @@ class Container:
         return self.rate is not None and (self.deviation * float(self.rate) > STEADY or self._held)
 
     @property
-    def _lasts(self) -> int:
+    def lasts(self) -> int:
         """How many ticks the last frame lasts: as long as most do, where the file does not tell."""
-        usual = max(1, round(float(np.median(np.diff(self.times))))) if len(self.times) > 1 else 1
         told = 0 if self.end is None else self.end - int(self.times[-1])
-        return told if told > 0 else usual
+        return told if told > 0 else self._usual
+
+    @property
+    def _usual(self) -> int:
+        """How many ticks most frames last."""
+        return max(1, round(float(np.median(np.diff(self.times))))) if len(self.times) > 1 else 1
 
     @property
     def _held(self) -> bool:
-        seconds = self._lasts * self.time_base
+        seconds = self.lasts * self.time_base
         return self.rate is not None and seconds > HELD and seconds * self.rate > 2
 
     @property
     def timecodes(self) -> Timecodes:
         """When each frame is shown, counted from the first. A tick up to a millisecond long is a rounding."""
         rounding = self.time_base / 2 if self.time_base <= Fraction(1, 1000) else Fraction(0)
-        return Timecodes.starting(self.times.tolist(), self.time_base, rounding, self._lasts)
+        codes = Timecodes.starting(self.times.tolist(), self.time_base, rounding, self.lasts)
+        return replace(codes, pace=self._usual)
 
     def of_kind(self, kind: Literal["audio", "subtitle", "attachment", "video", "data"]) -> tuple[Stream, ...]:
         """Return the streams of one kind."""

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
@@ -193,9 +192,8 @@ def check_sound(tracks: Tracks, *, curve: bool) -> Tracks:
             log.warning("left out: %s tracks do not follow a curve", ", ".join(lost))
         return Tracks(file=file, audio="drop", kinds=tracks.kinds & {"attachments", "cover", "tags"})
     if chosen_sound(tracks) and tracks.stretch != 1 and tracks.duration is None and file.sound_end is not None:
-        step = 1 / (file.rate or Fraction(25))
-        beyond = float(file.sound_end - int(file.times[-1]) * file.time_base - step)
-        if beyond > max(0.2, float(step)):
+        beyond = float(file.sound_end - (int(file.times[-1]) + file.lasts) * file.time_base)
+        if beyond > max(0.2, 1 / float(file.rate or 25)):
             log.warning("left out: the last %.1f s of sound, which lie behind the picture's end", beyond)
     return tracks
 
