@@ -443,6 +443,8 @@ esac
         ("0.5s:1s", (12, 24)),
         ("1s:", (24, 48)),
         ("0:.25s", (0, 6)),
+        ("0.1875s:1.99s", (5, 48)),
+        ("1.99s:", (47, 48)),
     ],
 )
 def test_spans(text, span):
@@ -457,7 +459,7 @@ ENDS = '"A:B" with 0 <= A < B <= 48, or in seconds up to 2.0s'
     ("text", "allowed"),
     [
         *((text, FORM) for text in ("", "5", "-3:7", "a:b", "1:2:3", ".25s:30", "10:20s", "1.5:4")),
-        *((text, ENDS) for text in ("7:3", "3:3", "0:49", "48:", "1s:3s", "5s:")),
+        *((text, ENDS) for text in ("7:3", "3:3", "0:49", "48:", "1s:3s", "5s:", "2s:")),
     ],
 )
 def test_bad_spans(text, allowed):

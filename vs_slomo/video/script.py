@@ -298,13 +298,16 @@ def parse_span(text: str, codes: Timecodes) -> tuple[int, int]:
     Raises ArgumentError.
     """
 
-    def frame(end: str) -> int:
+    def frame(end: str, latest: int) -> int:
         if not end.endswith("s"):
             return int(end)
         seconds = Fraction(end[:-1])
-        return round(codes.position(seconds)) if seconds <= codes.duration else codes.frames + 1
+        if seconds >= codes.duration:
+            return codes.frames + (seconds > codes.duration)
+        return min(math.floor(codes.position(seconds) + Fraction(1, 2)), latest)
 
-    first, last = (frame(end or str(default)) for end, default in zip(split_span(text), (0, codes.frames), strict=True))
+    begins, ends = split_span(text)
+    first, last = frame(begins or "0", codes.frames - 1), frame(ends or str(codes.frames), codes.frames)
     if not first < last <= codes.frames:
         lasts = f"{math.floor(codes.duration * 1000) / 1000}s"
         raise ArgumentError("span", text, f'"A:B" with 0 <= A < B <= {codes.frames}, or in seconds up to {lasts}')
