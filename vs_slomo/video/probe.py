@@ -34,6 +34,8 @@ log = logging.getLogger("vs_slomo")
 
 HELD = Fraction(1, 5)
 """Seconds and more for which a last frame is shown count as a rate that varies, if they are two frames or more."""
+ANIMATIONS = ("gif", "apng", "webp", "webp_pipe", "webp_anim")
+"""Formats in which each picture has a duration of its own."""
 CUT_OFF = re.compile("partial file|ended prematurely")
 
 
@@ -120,9 +122,12 @@ class Container:
 
     @property
     def lasts(self) -> int:
-        """How many ticks the last frame lasts: as long as most do, where the file does not tell."""
-        told = 0 if self.end is None else self.end - int(self.times[-1])
-        return told if told > 0 else self._usual
+        """How many ticks the last frame lasts: as long as most do, unless the file tells more and can be believed."""
+        if self.end is None or self.end - int(self.times[-1]) <= self._usual:
+            return self._usual
+        heard = self.sound_end is not None and self.sound_end >= self.end * self.time_base - HELD
+        # Writers that change times leave MP4's last duration as it was: it counts where the sound lasts as long.
+        return self.end - int(self.times[-1]) if heard or self.format in ANIMATIONS else self._usual
 
     @property
     def _usual(self) -> int:
