@@ -30,6 +30,11 @@ def expanded(inputs: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def is_numbered(path: Path) -> bool:
+    """Return whether an input names numbered pictures, not a film that is called so."""
+    return "%" in path.name and not os.path.lexists(path)
+
+
 def is_folder(output: str, inputs: Sequence[str], to: str | None) -> bool:
     """Return whether an output is a folder, in which each input gets a file."""
     named = output.endswith((os.sep, os.altsep or os.sep)) or (to is not None and not Path(output).suffix)
@@ -65,10 +70,9 @@ def targets(inputs: Sequence[str], output: str, to: str | None) -> list[tuple[st
     found: dict[str, tuple[str, Path]] = {}
     for given in inputs:
         path = Path(given)
-        numbered = "%" in path.name and not os.path.lexists(path)
         usual = path.suffix.lower() in CONTAINERS and not CONTAINERS[path.suffix.lower()].pattern
         ending = f".{to.removeprefix('.')}" if to else path.suffix if usual else ".mkv"
-        name = f"{path.absolute().parent.name if numbered else path.stem}{ending}"
+        name = f"{path.absolute().parent.name if is_numbered(path) else path.stem}{ending}"
         if _is_same(path, folder / name):
             raise ArgumentError("output", output, f"another folder than that of {given}, or another ending (--to)")
         if name.casefold() in found:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from vs_slomo.errors import ArgumentError
 
-from .files import each, expanded, targets
+from .files import each, expanded, is_numbered, targets
 from .flags import ENCODING, Flags, Interpolation, Rate, SpeedCurve, reader
 from .graph import Part, graph_options
 from .long import JsonLines, Long
@@ -138,8 +138,9 @@ def render(
 def free_name(given: str, word: str) -> str:
     """Return the name of a file in this folder that is not there yet: input.slomo.mp4, input.slomo-2.mp4, ..."""
     path = Path(given)
-    numbered = "%" in path.name and not os.path.lexists(path)
-    stem = (path.stem.partition("%")[0].rstrip("._- ") if numbered else path.stem) or path.parent.name or "video"
+    stem = (
+        (path.stem.partition("%")[0].rstrip("._- ") if is_numbered(path) else path.stem) or path.parent.name or "video"
+    )
     ending = path.suffix.lower() if path.suffix.lower() in KEPT_ENDINGS else ".mkv"
     names = (f"{stem}.{word}{f'-{n}' if n > 1 else ''}{ending}" for n in itertools.count(1))
     return next(name for name in names if not os.path.lexists(name))

@@ -39,12 +39,16 @@ class Part:
 class Packets:
     """A stream that is copied."""
 
-    def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
-        self.source, self.part, self.decoded = stream, part, decoded
-        self.stream = target.add_stream_from_template(stream)
+    def __init__(self, stream: Any, target: Any, part: Part) -> None:
+        self.source, self.part = stream, part
+        self.stream = self._added(target)
         self.subtitle = stream.type == "subtitle"
         self.last: int | None = None
         self.held = list[tuple[Any, Fraction, Fraction]]()
+
+    def _added(self, target: Any) -> Any:
+        """Return the companion's stream for it."""
+        return target.add_stream_from_template(self.source)
 
     def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
         """Yield what to write for a packet. moment: its time by the file's clock."""
@@ -111,15 +115,14 @@ class Packets:
 class Lines(Packets):
     """Text that is decoded, and written as ASS."""
 
-    def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
+    def _added(self, target: Any) -> Any:
         import av
 
-        self.source, self.part, self.decoded = stream, part, decoded
-        self.stream = target.add_stream("ass")
+        context, stream = self.source.codec_context, target.add_stream("ass")
         with suppress(av.FFmpegError, ValueError):
-            stream.codec_context.open(strict=False)  # else the decoder has not made its header yet
-        self.stream.codec_context.subtitle_header = stream.codec_context.subtitle_header or HEADER
-        self.last, self.held, self.subtitle = None, [], True
+            context.open(strict=False)  # else the decoder has not made its header yet
+        stream.codec_context.subtitle_header = context.subtitle_header or HEADER
+        return stream
 
     def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
         """Return the lines of a packet."""
@@ -152,8 +155,8 @@ class Lines(Packets):
 class Single(Lines):
     """Text for MP4, which shows one line at a time: lines that overlap become one, of several rows."""
 
-    def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
-        super().__init__(stream, target, part, decoded=decoded)
+    def __init__(self, stream: Any, target: Any, part: Part) -> None:
+        super().__init__(stream, target, part)
         self.now, self.seen = Fraction(0), list[tuple[Fraction, bytes]]()
 
     def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
@@ -200,15 +203,17 @@ HEADER = (
 class Samples(Packets):
     """Sound that is decoded."""
 
-    def __init__(self, stream: Any, target: Any, part: Part, *, decoded: bool) -> None:
+    def __init__(self, stream: Any, target: Any, part: Part) -> None:
         import av
 
-        self.source, self.part, self.decoded = stream, part, decoded
+        super().__init__(stream, target, part)
         context = stream.codec_context
-        self.stream = target.add_stream("pcm_f32le", rate=context.sample_rate, layout=context.layout.name)
         self.resampler = av.AudioResampler(format="flt", layout=context.layout.name, rate=context.sample_rate)
-        self.last, self.held, self.subtitle = None, [], False
         self.behind = -(1 << 62)
+
+    def _added(self, target: Any) -> Any:
+        context = self.source.codec_context
+        return target.add_stream("pcm_f32le", rate=context.sample_rate, layout=context.layout.name)
 
     def packets(self, packet: Any, moment: Fraction) -> Iterator[Any]:
         """Return the decoded sound of a packet."""

@@ -19,8 +19,8 @@ UNKNOWN = 2
 """In H.273's tables of matrices and transfers."""
 BT709, BT601 = 1, (5, 6)
 HDR = {16: "PQ", 18: "HLG"}
-TV, PC = 1, 2
-"""ffmpeg's numbers of ranges."""
+FULL = 2
+"""ffmpeg's number of the full range."""
 SMALL = (1024, 576)
 """Up to this size, players take a picture that tells nothing for BT.601, above it for BT.709."""
 
@@ -47,8 +47,8 @@ def unlike(props: Mapping[str, Any], told: Told) -> dict[str, int]:
     seen = told.matrix if told.matrix != UNKNOWN else assumed_matrix(*told.size)
     if matrix not in (UNKNOWN, seen) and not {matrix, seen} <= {*BT601}:
         change["matrix"] = seen
-    full = told.range == PC
-    if (props.get("_Range", 0) == 1) != full and (told.range == PC or props.get("_Range", 0) == 1):
+    full = told.range == FULL
+    if (props.get("_Range", 0) == 1) != full:
         change["range"] = int(full)
     return change
 

@@ -72,10 +72,7 @@ def write_companion(
         raise RenderError("the source file is not known")
     try:
         with file.input.open() as source, av.open(str(path), "w", format="matroska") as target:
-            writers = {
-                index: WRITERS[how](source.streams[index], target, part, decoded=how != "packets")
-                for index, how in chosen.items()
-            }
+            writers = {index: WRITERS[how](source.streams[index], target, part) for index, how in chosen.items()}
             target.start_encoding()
             done, filled = set[int](), set[int]()
             for packet, which in packets(source):

@@ -129,7 +129,7 @@ class Container:
         # Writers that change times leave MP4's last duration as it was: it counts where the sound lasts as long.
         return self.end - int(self.times[-1]) if heard or self.format in ANIMATIONS else self._usual
 
-    @property
+    @cached_property
     def _usual(self) -> int:
         """How many ticks most frames last."""
         return max(1, round(float(np.median(np.diff(self.times))))) if len(self.times) > 1 else 1
