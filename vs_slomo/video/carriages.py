@@ -247,4 +247,4 @@ class Samples(Packets):
 
 
 WRITERS = {"packets": Packets, "lines": Lines, "single lines": Single, "samples": Samples}
-"""By what a plan calls them: packets as they are; text; text for MP4; decoded sound."""
+"""By their names in a plan: packets as they are, text, text for MP4, and decoded sound."""

@@ -1,4 +1,4 @@
-"""Colours that a file does not tell: the picture is converted to what players then take it for."""
+"""Colours that a file cannot store: the picture is converted to those that players then assume."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HDR = {16: "PQ", 18: "HLG"}
 FULL = 2
 """ffmpeg's number of the full range."""
 SMALL = (1024, 576)
-"""Up to this size, players take a picture that tells nothing for BT.601, above it for BT.709."""
+"""Where nothing is stored, players assume BT.601 up to this size, and BT.709 above it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def assumed_matrix(width: int, height: int) -> int:
 
 
 def unlike(props: Mapping[str, Any], told: Told) -> dict[str, int]:
-    """Return arguments of `resize` that make a YUV picture be what is told; none where it is that already."""
+    """Return arguments of `resize` that convert a YUV picture to what a file tells; none if it is that already."""
     change: dict[str, int] = {}
     matrix = props.get("_Matrix", UNKNOWN)
     seen = told.matrix if told.matrix != UNKNOWN else assumed_matrix(*told.size)

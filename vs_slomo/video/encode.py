@@ -210,16 +210,17 @@ def encode(
 
 
 def _colour_change(picture: Picture, output: Path, options: Sequence[str], stopped: Stops) -> dict[str, int]:
-    """Return what `resize` must change so that the file, as far as it tells colours, shows those of the picture."""
-    blank = picture.clip.std.BlankClip(length=1)
-    end = [*picture.behind, *picture.container, *options]
-
-    def make(path: str) -> None:
-        fed([*picture.input(), "-map", "0:v", *end, path], blank, stopped, Alpha(picture.pixels.alpha))()
-
+    """Return arguments of `resize` that make players show the picture's colours where the file cannot store them."""
     row = encoder_row(picture.encoder)
     exact = picture.encoder in RAW or (row.rgb and not row.quality)
+    make = partial(_encode_blank, picture, options, stopped)
     return change_for(picture.clip, make, output, picture.encoder, exact=exact)
+
+
+def _encode_blank(picture: Picture, options: Sequence[str], stopped: Stops, path: str) -> None:
+    """Run the command for the picture with one blank frame."""
+    arguments = [*picture.input(), "-map", "0:v", *picture.behind, *picture.container, *options, path]
+    fed(arguments, picture.clip.std.BlankClip(length=1), stopped, picture.alpha)()
 
 
 def prepare(
@@ -234,7 +235,7 @@ def prepare(
 ) -> Picture:
     """Return a clip as it is encoded. Raises ArgumentError.
 
-    change: further arguments of `resize`; what is left out was said before.
+    change: more arguments for `resize`. With them, the warnings are not repeated.
     """
     name = encoder_name(codec)
     row = encoder_row(name)
@@ -301,7 +302,7 @@ def _run(
         job.folder.note_joined(part.name)  # a run that is killed leaves it
     blank = picture.clip.std.BlankClip(length=1)
     end = [*picture.behind, *picture.container, *options, str(part.absolute())]
-    fed([*picture.input(), "-map", "0:v", *end], blank, stopped, picture.alpha)()
+    _encode_blank(picture, options, stopped, str(part.absolute()))
     check_rehearsal(part, picture.encoder, picture.clip.fps, output)
 
     def last(lead: Fraction, more: Sequence[str]) -> bool:

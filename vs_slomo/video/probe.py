@@ -33,7 +33,7 @@ __all__ = ["UPRIGHT", "Chapter", "Container", "Orientation", "Stream", "ffmpeg",
 log = logging.getLogger("vs_slomo")
 
 HELD = Fraction(1, 5)
-"""Seconds and more for which a last frame is shown count as a rate that varies, if they are two frames or more."""
+"""A last frame that lasts more seconds than this, and more than two usual ones, makes a rate variable."""
 ANIMATIONS = ("gif", "apng", "webp", "webp_pipe", "webp_anim")
 """Formats in which each picture has a duration of its own."""
 CUT_OFF = re.compile("partial file|ended prematurely")
