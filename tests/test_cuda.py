@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import count
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from vs_slomo.engine import cuda
 from vs_slomo.engine.cache import FrameCache
-from vs_slomo.engine.cuda import CORES, MOST, Graphed, Padded, Recorded
+from vs_slomo.engine.cuda import CORES, Padded, graphs
+from vs_slomo.engine.cuda.graphs import MOST, TRIES, Graphed, Recorded, Turns
 from vs_slomo.engine.engine import Engine
 from vs_slomo.engine.settings import Settings
 from vs_slomo.model.superslomo import network_input
@@ -47,7 +51,7 @@ def recordings(monkeypatch):
         made.append((stream, *(x if x is None else tuple(x.shape) for x in like)))
         return step
 
-    monkeypatch.setattr(cuda, "recorded", recorded)
+    monkeypatch.setattr(graphs, "recorded", recorded)
     return made, state
 
 
@@ -78,6 +82,97 @@ def test_what_does_not_fit_is_not_recorded(recordings):
     assert not made
     step(torch.ones(2))
     assert len(made) == 1
+
+
+class Capture:
+    """A recording made believe: it fails so many times."""
+
+    def __init__(self, failures):
+        self.failures, self.pools, self.left = failures, [], []
+
+    @contextmanager
+    def graph(self, graph, pool, capture_error_mode):
+        self.pools.append(pool)
+        yield
+        if len(self.pools) <= self.failures:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+@pytest.fixture
+def capture(monkeypatch):
+    """Make one, with everything of CUDA that `recorded` asks for."""
+
+    def make(failures):
+        made, handles = Capture(failures), count()
+        stream = SimpleNamespace(synchronize=lambda: None)
+        for name, value in {
+            "graph": made.graph,
+            "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
+            "graph_pool_handle": lambda: next(handles),
+            "current_stream": lambda _: stream,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+        monkeypatch.setattr(graphs, "_give_up", lambda device, pool: made.left.append(pool))
+        monkeypatch.setattr(graphs, "_pools", {})
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("failures", [0, 1, TRIES])
+def test_a_recording_that_fails_is_tried_again_with_other_memory(capture, failures, caplog):
+    made = capture(failures)
+    step = lambda x: (2 * x,)  # noqa: E731
+    run = graphs.recorded(step, (torch.ones(1),), 1)
+    assert made.left == list(range(failures))
+    assert made.pools == list(range(min(failures + 1, TRIES)))
+    assert (run is step) == (failures == TRIES)
+    assert ("CUDA graphs do not work here" in caplog.text) == (failures == TRIES)
+
+
+def test_nobody_works_while_one_records():
+    turns, seen, errors = Turns(), [0, 0], []
+
+    def work(k):
+        for n in range(50):
+            with turns.working():
+                seen[0] += 1
+                if seen[1]:
+                    errors.append("worked while another recorded")
+                if (n + k) % 5 == 0:
+                    with turns.working(), turns.recording(), turns.recording():
+                        seen[1] += 1
+                        if seen[1] > 1:
+                            errors.append("two recorded")
+                        time.sleep(1e-4)
+                        seen[1] -= 1
+                seen[0] -= 1
+
+    threads = [Thread(target=work, args=[k], daemon=True) for k in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not errors
+    assert turns._working == turns._waiting == 0
+
+
+def test_an_error_leaves_the_turn_to_others():
+    turns = Turns()
+    with suppress(ValueError), turns.working(), turns.recording():
+        raise ValueError
+    with suppress(ValueError), turns.recording():
+        raise ValueError
+
+    def both():
+        with turns.working(), turns.recording():
+            pass
+
+    thread = Thread(target=both, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.mark.cuda

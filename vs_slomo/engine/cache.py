@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .cuda.graphs import turns
 from .settings import FRAME_BYTES
 
 log = logging.getLogger("vs_slomo")
@@ -119,5 +120,6 @@ class FrameCache:
     def _sent(self, tensor: Tensor) -> Sent:
         if self.device.type != "cuda":
             return Sent(tensor.to(self.device))
-        sent = tensor.pin_memory().to(self.device, non_blocking=True)
-        return Sent(sent, torch.cuda.current_stream(self.device).record_event())
+        with turns.working():
+            sent = tensor.pin_memory().to(self.device, non_blocking=True)
+            return Sent(sent, torch.cuda.current_stream(self.device).record_event())

@@ -34,7 +34,8 @@ from vs_slomo.model.warp import Flows
 
 from . import render as rendering
 from .cpu import accelerate
-from .cuda import Graphed, Padded, Recorded, Step, backwarp
+from .cuda import Padded, backwarp
+from .cuda.graphs import Graphed, Recorded, Step, turns
 from .pair import Pair
 from .settings import ACTIVATIONS_PER_PIXEL, CPU_BYTES, DTYPES, TRIM_BYTES, TRIM_PAIRS, Settings
 from .tiles import SMALLEST, Tiled
@@ -55,11 +56,12 @@ def _announce(device: str, precision: str) -> None:
 def _on_its_thread[**P, T](
     method: Callable[Concatenate[Engine, P], T],
 ) -> Callable[Concatenate[Engine, P], T]:
-    """Let a method run by `Engine.run`."""
+    """Let a method run by `Engine.run`, and on CUDA not while another thread records. It waits for no other thread."""
 
     @functools.wraps(method)
     def run(self: Engine, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.run(lambda: method(self, *args, **kwargs))
+        with turns.working() if self.device.type == "cuda" else nullcontext():
+            return self.run(lambda: method(self, *args, **kwargs))
 
     return run
 

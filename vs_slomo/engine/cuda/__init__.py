@@ -5,10 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +15,6 @@ from vs_slomo.model.unet import UNet
 
 log = logging.getLogger("vs_slomo")
 
-Step = Callable[..., tuple[Tensor, ...]]
-MOST = 8
-"""How many sizes and streams of a step are kept recorded."""
 CORES = 8
 """Tensor cores read channels in groups of this size."""
 
@@ -96,81 +89,3 @@ def _kernels_are_right(device: torch.device) -> bool:
         made = render.by_kernel(*given)
         right = right and (made is None or torch.allclose(made, render.plain(*given), atol=1e-3))
     return right
-
-
-class Recorded:
-    """A step from tensors to tensors, recorded as a CUDA graph for each size and stream: its kernels run without gaps.
-
-    step: takes tensors or None. fits: whether tensors of this size may be recorded; else the step itself runs.
-
-    At most MOST recordings are kept, the latest. Those of a stream never run at the same time and their results are
-    copied out, so they share memory.
-    """
-
-    def __init__(self, step: Step, fits: Callable[[torch.Size], bool] = lambda _: True) -> None:
-        self.step, self.fits = step, fits
-        self.kept: OrderedDict[tuple[object, ...], Step] = OrderedDict()
-
-    def __call__(self, *given: Tensor | None) -> tuple[Tensor, ...]:
-        """Run it."""
-        first = given[0]
-        if first is None or torch.cuda.is_current_stream_capturing() or not self.fits(first.shape):
-            return self.step(*given)
-        stream = torch.cuda.current_stream(first.device).cuda_stream
-        key = (stream, *(x if x is None else (x.shape, x.dtype) for x in given))
-        with _recording:  # one at a time: while one thread records, no other may change what is kept
-            run = self.kept.pop(key, None) or recorded(self.step, given, stream)
-            self.kept[key] = run
-            while len(self.kept) > MOST:
-                self.kept.popitem(last=False)
-        return run(*given)
-
-
-_recording = threading.RLock()
-_pools: dict[int, Any] = {}
-
-
-@functools.cache
-def _announce(device: torch.device) -> None:
-    log.warning("preparing the networks for %s: the first frame of each size takes longer", device)
-
-
-def recorded(step: Step, like: tuple[Tensor | None, ...], stream: int) -> Step:
-    """Record a step for tensors like these, and return the recording, or the step itself if that fails."""
-    given = tuple(None if x is None else x.clone() for x in like)
-    device = next(x.device for x in given if x is not None)
-    _announce(device)
-    for _ in range(3):  # cuDNN chooses its algorithms, and allocates
-        step(*given)
-    torch.cuda.current_stream(device).synchronize()
-    graph = torch.cuda.CUDAGraph()
-    if stream not in _pools:
-        _pools[stream] = torch.cuda.graph_pool_handle()
-    try:
-        with torch.cuda.graph(graph, pool=_pools[stream], capture_error_mode="thread_local"):
-            out = step(*given)
-    except RuntimeError as error:
-        log.warning("CUDA graphs do not work here (%s): going on without them", error)
-        return step
-
-    def run(*new: Tensor | None) -> tuple[Tensor, ...]:
-        for there, x in zip(given, new, strict=True):
-            if there is not None and x is not None:
-                there.copy_(x)
-        graph.replay()
-        return tuple(x.clone() for x in out)
-
-    return run
-
-
-class Graphed(nn.Module):
-    """A network recorded by itself: for tiles, which are not part of the recording of a whole pair."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-        self.recorded = Recorded(lambda x: (net(x),))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run it."""
-        return self.recorded(x)[0]
