@@ -165,16 +165,19 @@ def test_a_part_of_the_steps_runs_at_the_frames_resolution():
     assert {loop.scale_of(Stage("both"), step, 0.5) for step in range(10)} == {0.5}
 
 
-def test_a_taught_run_learns_from_all_that_is_asked_for(footage, tmp_path, each_step, monkeypatch):
+@pytest.mark.parametrize("resident", [False, True])
+def test_a_taught_run_learns_from_all_that_is_asked_for(footage, tmp_path, each_step, monkeypatch, resident):
     class Still:
         def __call__(self, frame0, frame1, t, *, half=False):
             nothing = torch.zeros(1, 4, *frame0.shape[-2:])
             return nothing, torch.full_like(nothing[:, :1], 0.5), frame0
 
-    monkeypatch.setattr(teachers, "one_rife", lambda _: Still())
+    monkeypatch.setattr(teachers, "one_rife", lambda *_: Still())
     weights_ = Weights(detail=0.5, teacher=0.6, teacher_flow=0.4, visible=0.1, warping=0, smoothness=0, flow=0)
     config = settings(footage, tmp_path / "run", steps=2, own=1.0, whole=0.5, weights=weights_)
-    train(replace(config, rife="wheel", density=2.0, cache=str(tmp_path / "cache"), favoured=("one",)))
+    train(
+        replace(config, rife="wheel", density=2.0, cache=str(tmp_path / "cache"), favoured=("one",), resident=resident)
+    )
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     for line in lines:
         total = sum(getattr(weights_, name) * value for name, value in line.items() if hasattr(weights_, name))

@@ -16,7 +16,7 @@ from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
 from vs_slomo.training.cache import find_clips, read_frames
 from vs_slomo.training.config import Config, Stage, Weights, as_toml, load_config
-from vs_slomo.training.pack import pack, pack_run
+from vs_slomo.training.pack import pack, pack_run, starts
 from vs_slomo.training.scenes import Scene
 from vs_slomo.training.teachers import carried
 
@@ -50,6 +50,28 @@ def test_what_is_not_needed_stays(tmp_path):
     assert (loaded.start, loaded.photos) == ("bundled", "")
     (clip,) = find_clips(tmp_path / "pack" / "train")
     assert len(list(read_frames(clip))) == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "frames", "parts", "expected"),
+    [(10, None, 1, [0]), (10, 4, 1, [0]), (10, 4, 3, [0, 6]), (12, 4, 3, [0, 4, 8]), (7, 4, 3, [0]), (2, 4, 3, [0])],
+)
+def test_parts_of_a_clip_do_not_overlap(count, frames, parts, expected):
+    assert starts(count, frames, parts) == expected
+
+
+def test_several_parts_of_a_clip(tmp_path):
+    long = write_clip(tmp_path / "in" / "long", 1, count=20)
+    write_clip(tmp_path / "in" / "short", 2, count=10)
+    pack(tmp_path / "in", tmp_path / "out", megabytes=5, frames=9, parts=2)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["long.0.mkv", "long.1.mkv", "short.mkv"]
+    for name, start in (("long.0", 0), ("long.1", 11)):
+        found = list(read_frames(tmp_path / "out" / f"{name}.mkv"))
+        assert len(found) == 9
+        for here, there in zip(found, long[start : start + 9], strict=True):
+            assert np.abs(here.astype(int) - there).mean() < 6
+    with pytest.raises(ArgumentError, match="parts: got 2, allowed: 1, or a number of `frames`"):
+        pack_run(Config(str(tmp_path / "in"), "run"), tmp_path / "pack", megabytes=5, parts=2)
 
 
 def test_a_wheel_that_is_none(tmp_path):

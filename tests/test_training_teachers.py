@@ -14,10 +14,13 @@ from vs_slomo.errors import ArgumentError
 from vs_slomo.model.warp import backwarp
 from vs_slomo.training import teachers
 from vs_slomo.training.cache import prepare
+from vs_slomo.training.process import Process
+from vs_slomo.training.resident import Resident
 from vs_slomo.training.samples import FAVOUR, Windows, collate
 from vs_slomo.training.scenes import Scene
 
 SIZE, COUNT = 128, 12
+ALONE = Process(0, 1, teachers.CPU)
 
 
 class Still:
@@ -44,7 +47,7 @@ def cache(tmp_path_factory):
     write(root / "two", 2)
     prepare(root, root / "cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(teachers, "one_rife", lambda _: Still())
+        patch.setattr(teachers, "one_rife", lambda *_: Still())
         teachers.label(root / "cache", Path("wheel"))
     return root / "cache"
 
@@ -87,9 +90,13 @@ def test_gain_is_the_root_of_the_difference_of_squares_in_blocks():
     torch.testing.assert_close(teachers.blocks_of_gain(picture, other, truth), expected)
 
 
-def test_labels_hold_after_mirroring_turning_and_reversing(cache):
+@pytest.mark.parametrize("resident", [False, True])
+def test_labels_hold_after_mirroring_turning_and_reversing(cache, resident):
     windows = Windows(cache, 64, taught=True)
-    batch = collate([windows[k] for k in range(40)])
+    if resident:
+        batch = next(Resident(windows, teachers.CPU).batches(40, ALONE, 0))
+    else:
+        batch = collate([windows[k] for k in range(40)])
     frame0, truth, frame1 = (
         torch.nn.functional.avg_pool2d(x.float() / 255, 2) for x in (batch.frame0, batch.truth, batch.frame1)
     )
@@ -126,7 +133,7 @@ def test_labels_are_made_once(cache, monkeypatch):
 
 def test_the_gain_is_measured_against_the_model_that_the_run_starts_from(cache, tmp_path, monkeypatch):
     """A model that shows the truth leaves nothing to gain; one that shows black loses to any teacher."""
-    monkeypatch.setattr(teachers, "one_rife", lambda wheel: Still())
+    monkeypatch.setattr(teachers, "one_rife", lambda *_: Still())
     clip = json.loads((cache / "index.json").read_text())[0]
     truths = iter(teachers.label_clip(clip, cache, Path("wheel"), 0))
     frames = np.load(cache / f"{clip['name']}.npy")
@@ -140,7 +147,7 @@ def test_the_gain_is_measured_against_the_model_that_the_run_starts_from(cache, 
         folder.mkdir()
         for kind in ("", ".flow"):
             (folder / f"{clip['name']}{kind}.npy").symlink_to(cache / f"{clip['name']}{kind}.npy")
-        monkeypatch.setattr(teachers, "one_model", lambda file, model=model: model)
+        monkeypatch.setattr(teachers, "one_model", lambda file, device, model=model: model)
         teachers.label_clip(clip, folder, Path("wheel"), 0, "start.safetensors")
         gains[name] = np.load(folder / f"{clip['name']}.gain.npy")
     assert not gains["perfect"].any()

@@ -25,6 +25,9 @@ def train(
     frames: Annotated[
         int | None, Parameter(metavar="N", help="Most frames of each clip in the pack, from its beginning")
     ] = None,
+    parts: Annotated[
+        int, Parameter(metavar="N", help="So many parts of each clip with --frames each, where it is long enough")
+    ] = 1,
 ) -> None:
     """Train a model on your own footage (docs/training.md).
 
@@ -37,7 +40,7 @@ def train(
     if pack:
         from vs_slomo.training.pack import pack_run
 
-        pack_run(settings, pack, megabytes=megabytes, frames=frames)
+        pack_run(settings, pack, megabytes=megabytes, frames=frames, parts=parts)
     elif resume and finished(settings):
         print(f"{settings.run}: is finished; give its last stage more steps or minutes in {config} to go on")
     else:

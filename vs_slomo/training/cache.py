@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -33,6 +31,7 @@ from vs_slomo.model.curved import acceleration
 from vs_slomo.model.dis import dis_flow
 
 from .pictures import PICTURES, Image, read_picture
+from .process import in_processes
 
 log = logging.getLogger(__name__)
 
@@ -185,8 +184,9 @@ def choose_windows(bad: NDArray[np.int_], count: int, rng: np.random.Generator) 
     return sorted(chosen)
 
 
-def prepare_clip(path: Path, name: str, *, cache: Path, density: float, max_side: int, seed: int) -> Clip | None:
-    """Decode one clip into the cache. None: there is nothing in it to learn motion from."""
+def prepare_clip(path: Path, *, folder: Path, cache: Path, density: float, max_side: int, seed: int) -> Clip | None:
+    """Decode one clip below `folder` into the cache. None: there is nothing in it to learn motion from."""
+    name = "_".join(path.relative_to(folder).with_suffix("").parts)
     decoded = [shrink(image, max_side) for image in read_frames(path)]
     if len(decoded) <= min(SPANS):
         return None
@@ -234,12 +234,6 @@ def prepare(
     if not found:
         raise ArgumentError("data", str(folder), "a folder with videos, or with folders of pictures")
     cache.mkdir(parents=True, exist_ok=True)
-    names = ["_".join(path.relative_to(folder).with_suffix("").parts) for path in found]
-    one = partial(prepare_clip, cache=cache, density=density, max_side=max_side, seed=seed)
-    if processes > 1:
-        # OpenCV and torch have threads, which do not survive a fork.
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            clips = list(pool.map(one, found, names))
-    else:
-        clips = list(map(one, found, names))
+    one = partial(prepare_clip, folder=folder, cache=cache, density=density, max_side=max_side, seed=seed)
+    clips = in_processes(one, found, processes)
     index.write_text(json.dumps([asdict(clip) for clip in clips if clip]))

@@ -142,6 +142,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The networks compute in bfloat16: twice as fast where the processor knows it."""
     workers: int = 0
     """Processes that read samples, a training process; 0: it reads them itself."""
+    resident: bool = False
+    """Hold all windows in the device's memory and cut the samples there: for a GPU. `workers` only prepare then."""
     threads: int = 0
     """CPU threads of a training process; 0: torch's choice."""
     seed: int = 0

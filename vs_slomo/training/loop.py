@@ -25,6 +25,7 @@ from .config import Config, Stage
 from .losses import Features, scene_losses, window_losses
 from .process import Process, loader
 from .report import Progress, Report
+from .resident import Resident
 from .samples import Sample, SceneSet, Windows, collate, texture_bank
 from .scenes import Scenes
 from .state import State, begin, progress, update_average
@@ -71,7 +72,8 @@ def train(config: Config, *, resume: bool = False) -> State:
         ready = partial(prepare, seed=config.seed, processes=config.workers)
         ready(Path(config.data), cache / "train", density=config.density, max_side=config.max_side)
         if config.rife:
-            label(cache / "train", Path(config.rife), seed=config.seed, processes=config.workers, model=config.start)
+            wheel, asked = Path(config.rife), {"seed": config.seed, "processes": config.workers}
+            label(cache / "train", wheel, **asked, model=config.start, device=process.device)
         if config.validation:
             ready(Path(config.validation), cache / "validation", density=1.5, max_side=1920)
     process.wait()
@@ -106,30 +108,15 @@ def run_stage(
 ) -> None:
     """Train until the stage's steps or minutes are over."""
     learning = learn_only(state.model, stage)
-    state.optimizer = torch.optim.AdamW(learning, stage.rate, weight_decay=config.decay)
+    cuda = process.device.type == "cuda"
+    state.optimizer = torch.optim.AdamW(learning, stage.rate, weight_decay=config.decay, fused=cuda)
     if saved:
         state.optimizer.load_state_dict(saved)
     objective: nn.Module = Objective(state.model, config, stage).to(process.device)
     if process.world > 1:
         # In a batch without a sample of its own flow the flow network has no part.
         objective = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
-    samples: Iterator[Sample] | None = None
-    scenes: Iterator[Scenes] | None = None
-    if stage.batch:
-        windows = Windows(
-            cache,
-            stage.crop,
-            stage.own,
-            stage.curved,
-            config.seed,
-            taught=bool(config.rife),
-            favoured=config.favoured,
-        )
-        samples = iter(loader(windows, collate, stage.batch, config.workers, process, state.step))
-    if stage.scenes:
-        bank = texture_bank(cache, config.photos, config.seed)
-        made = SceneSet(bank, stage.scene_size, config.seed)
-        scenes = iter(loader(made, Scenes.stack, stage.scenes, config.workers, process, state.step))
+    samples, scenes = fed(config, stage, process, state.step, cache)
     sums = Progress()
     began, before = time.monotonic(), state.seconds
     said = checked = state.seconds
@@ -163,6 +150,33 @@ def run_stage(
             if report:
                 report.checkpoint()
             checked = state.seconds
+
+
+def fed(
+    config: Config, stage: Stage, process: Process, step: int, cache: Path
+) -> tuple[Iterator[Sample] | None, Iterator[Scenes] | None]:
+    """Return this process's part of the windows and of the scenes of each step, from `step` on; None without any."""
+    samples: Iterator[Sample] | None = None
+    scenes: Iterator[Scenes] | None = None
+    if stage.batch:
+        windows = Windows(
+            cache,
+            stage.crop,
+            stage.own,
+            stage.curved,
+            config.seed,
+            taught=bool(config.rife),
+            favoured=config.favoured,
+        )
+        if config.resident:
+            samples = Resident(windows, process.device).batches(stage.batch, process, step)
+        else:
+            samples = iter(loader(windows, collate, stage.batch, config.workers, process, step))
+    if stage.scenes:
+        bank = texture_bank(cache, config.photos, config.seed)
+        made = SceneSet(bank, stage.scene_size, config.seed)
+        scenes = iter(loader(made, Scenes.stack, stage.scenes, config.workers, process, step))
+    return samples, scenes
 
 
 def learn_only(model: SuperSloMo, stage: Stage) -> list[nn.Parameter]:

@@ -181,7 +181,7 @@ def window_losses(
     teacher = resize_field(batch.teacher, ratio, ratio)
     motions = teacher[:, :2] * ratio, teacher[:, 2:4] * ratio
     beliefs = teacher[:, 4:5], teacher[:, 5:6]
-    own = batch.own.nonzero().squeeze(1)
+    own = batch.own.nonzero().squeeze(1).to(flow.device, non_blocking=True)
     if len(own):
         labels = flow[own, :2], flow[own, 2:]
         pair = i0[own], i1[own]

@@ -20,7 +20,7 @@ from vs_slomo.given import whole_number
 
 from .cache import find_clips, read_frames, shrink
 from .config import Config, as_toml
-from .pictures import PICTURES, read_picture
+from .pictures import PICTURES, Image, read_picture
 from .teachers import carried
 
 log = logging.getLogger("vs_slomo")
@@ -30,14 +30,18 @@ QUALITIES = (20, 23, 26, 29, 32)
 PHOTO_SIDE, PHOTO_QUALITY = 960, 85
 
 
-def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | None = None) -> None:
+def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | None = None, parts: int = 1) -> None:
     """Write all that a run needs into a new folder `target`, of at most `megabytes`: footage, start, config.
 
-    frames: the most of each clip, from its beginning; None is all. There, ``vs-slomo train config.toml`` does what it
+    frames: the most of each clip, from its beginning; None is all. parts: up to so many parts of a clip, each of so
+    many frames, evenly spread. There, ``vs-slomo train config.toml`` does what it
     would do here. The bundled model is not packed: it comes with the package.
     """
     if frames is not None:
         frames = whole_number("frames", frames, 1, sys.maxsize, "None or a number from 1")
+    parts = whole_number("parts", parts, 1, sys.maxsize, "a number from 1")
+    if parts > 1 and frames is None:
+        raise ArgumentError("parts", parts, "1, or a number of `frames` for each part")
     if target.exists():
         raise ArgumentError("pack", str(target), "a folder that is not there yet")
     target.mkdir(parents=True)
@@ -60,16 +64,20 @@ def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | No
     if config.validation:
         here["validation"] = "validation"
         left -= pack(Path(config.validation), target / "validation", megabytes=left / 4e6, max_side=1280)
-    pack(Path(config.data), target / "train", megabytes=left / 1e6, max_side=config.max_side, frames=frames)
+    pack(
+        Path(config.data), target / "train", megabytes=left / 1e6, max_side=config.max_side, frames=frames, parts=parts
+    )
     (target / "config.toml").write_text(as_toml(replace(config, **here)))
 
 
-def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960, frames: int | None = None) -> int:
+def pack(
+    folder: Path, target: Path, *, megabytes: float, max_side: int = 960, frames: int | None = None, parts: int = 1
+) -> int:
     """Encode every clip below `folder` into `target`, and return the bytes of all.
 
     The best quality that keeps the whole below `megabytes`, with frames of at most `max_side`, is taken.
-    frames: the most of each clip; None is all.
-    Raises ArgumentError where none does.
+    frames, parts: as for `pack_run`; where a clip has several parts, each is a clip of its own.
+    Raises ArgumentError where no quality does.
     """
     found = list(find_clips(folder))
     if not found:
@@ -77,10 +85,14 @@ def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960, f
     for quality in QUALITIES:
         total = 0
         for path in found:
-            name = path.relative_to(folder).with_suffix(".mkv")
+            name = path.relative_to(folder).with_suffix("")
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            encode(path, target / name, max_side, quality, frames)
-            total += (target / name).stat().st_size
+            pictures = [shrink(image, max_side) for image in islice(read_frames(path), frames if parts == 1 else None)]
+            spread = starts(len(pictures), frames, parts)
+            for k, start in enumerate(spread):
+                out = target / f"{name}{f'.{k}' if len(spread) > 1 else ''}.mkv"
+                encode(pictures[start : frames and start + frames], out, quality)
+                total += out.stat().st_size
             if total > megabytes * 1e6:
                 break
         else:
@@ -89,28 +101,25 @@ def pack(folder: Path, target: Path, *, megabytes: float, max_side: int = 960, f
     raise ArgumentError("megabytes", megabytes, f"enough for {folder}: the worst quality takes more")
 
 
-def encode(path: Path, target: Path, max_side: int, quality: int, most: int | None = None) -> None:
-    """Write one clip as HEVC, or its first `most` frames; frame rate does not matter here."""
+def starts(count: int, frames: int | None, parts: int) -> list[int]:
+    """Return where a clip's parts begin: evenly spread, and no more than fit beside each other."""
+    if frames is None or count < 2 * frames:
+        return [0]
+    return [int(start) for start in np.linspace(0, count - frames, min(parts, count // frames))]
+
+
+def encode(frames: list[Image], target: Path, quality: int) -> None:
+    """Write a clip as HEVC; its frame rate does not matter here."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    frames = (shrink(image, max_side) for image in islice(read_frames(path), most))
-    first = next(frames)
-    height, width = first.shape[:2]
+    height, width = frames[0].shape[:2]
     command = [
         get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
         "-r", "30", "-i", "-", "-c:v", "libx265", "-preset", "fast", "-crf", str(quality),
         "-x265-params", "log-level=error", "-pix_fmt", "yuv420p", str(target),
     ]  # fmt: skip
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        stdin = process.stdin
-        if stdin is None:  # never: it was asked for
-            raise RenderError("ffmpeg has no input")
-        stdin.write(first.tobytes())
-        for frame in frames:
-            stdin.write(frame.tobytes())
-        stdin.close()
-        if process.wait():
-            raise RenderError(f"ffmpeg could not write {target}")
+    if subprocess.run(command, input=np.stack(frames).tobytes(), check=False).returncode:
+        raise RenderError(f"ffmpeg could not write {target}")
 
 
 def pack_photos(folder: Path, target: Path) -> int:

@@ -1,11 +1,14 @@
-"""This process among those that train together, and its part of each batch."""
+"""This process among those that train together, its part of each batch, and processes that prepare."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -28,6 +31,7 @@ class Process:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
         if cuda:
             torch.cuda.set_device(device)
+            torch.backends.cudnn.benchmark = True  # sizes are few
         if world > 1 and not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
         return Process(rank, world, device)
@@ -86,3 +90,18 @@ def loader[T](
 ) -> DataLoader[T]:
     """Return this process's part of `count` items a step, from `step` on."""
     return DataLoader(dataset, batch_sampler=Steps(process, count, step), collate_fn=join, num_workers=workers)
+
+
+def in_processes[T, R](one: Callable[[T], R], items: Sequence[T], processes: int) -> list[R]:
+    """Return what `one` makes of each item, made in so many processes with one thread each."""
+    if processes < 2:
+        return list(map(one, items))
+    # OpenCV and torch have threads, which do not survive a fork.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), one_thread) as pool:
+        return list(pool.map(one, items))
+
+
+def one_thread() -> None:
+    """Compute with one thread: with one for each core in each process, they would wait for one another."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

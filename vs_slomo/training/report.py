@@ -28,8 +28,11 @@ class Progress:
         self.sums = torch.zeros(len(PARTS) + 1, dtype=torch.float64)
 
     def add(self, values: dict[str, Tensor]) -> None:
-        """Take in one step."""
-        self.sums += torch.tensor([*(float(values.get(name, 0)) for name in PARTS), 1.0])
+        """Take in one step. Nothing is read from a GPU, as the host would wait for it."""
+        device = values["loss"].device
+        nothing = torch.zeros((), device=device)
+        row = [*(values.get(name, nothing).detach() for name in PARTS), nothing + 1]
+        self.sums = self.sums.to(device) + torch.stack(row)
 
     def take(self, process: Process) -> dict[str, float]:
         """Return the means over the steps and the processes, and begin again; empty without a step."""

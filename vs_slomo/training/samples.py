@@ -42,7 +42,7 @@ class Sample:
     bend: (2, S/2, S/2) float32, `model.acceleration` in the same; 0 where motion is even.
     teacher: (7, S/2, S/2) float32, what `teachers` says of the motion at t; 0 where no teacher was asked.
     t: (1, 1, 1). error: (2,), DIS's mean absolute and squared error on the whole frame.
-    own: () bool, the flow network is to find the flow itself.
+    own: () bool, the flow network is to find the flow itself; it stays on the CPU.
     """
 
     frame0: Tensor
@@ -56,8 +56,9 @@ class Sample:
     own: Tensor
 
     def to(self, device: torch.device) -> Sample:
-        """Move everything."""
-        return Sample(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
+        """Move everything but `own`: where that lies on a GPU, the host waits for it at each step."""
+        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items()}
+        return Sample(**(moved | {"own": self.own}))
 
     def first(self, count: int) -> Sample:
         """Return the first samples of a batch."""

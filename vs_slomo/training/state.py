@@ -96,8 +96,7 @@ def begin(config: Config, process: Process) -> State:
 def update_average(state: State, keep: float) -> None:
     """Move the averaged weights towards the present ones; quickly at first."""
     keep = min(keep, (1 + state.step) / (10 + state.step))
-    for old, new in zip(state.average.parameters(), state.model.parameters(), strict=True):
-        old.lerp_(new, 1 - keep)
+    torch._foreach_lerp_(list(state.average.parameters()), list(state.model.parameters()), 1 - keep)
 
 
 def progress(stage: Stage, state: State) -> float:

