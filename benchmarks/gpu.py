@@ -26,6 +26,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
+import vapoursynth as vs
 from torch.profiler import ProfilerActivity, profile
 
 from vs_slomo import slomo, weights
@@ -99,6 +100,21 @@ def covered(intervals: Iterable[tuple[float, float]]) -> float:
     return total
 
 
+def read(
+    clip: vs.VideoNode, most: int, seconds: float = math.inf, device: torch.device | None = None
+) -> tuple[int, float]:
+    """Read up to `most` frames in sequence for so many seconds; return how many, and the seconds that it took."""
+    start, count = time.perf_counter(), 0
+    for frame in clip[:most].frames(close=True):
+        frame.closed  # noqa: B018
+        count += 1
+        if time.perf_counter() - start > seconds:
+            break
+    if device is not None:
+        wait_for(device)
+    return count, time.perf_counter() - start
+
+
 def sequential(
     settings: Settings,
     size: tuple[int, int],
@@ -109,7 +125,7 @@ def sequential(
     frames: int,
     seconds: float = 8,
 ) -> dict[str, object]:
-    """Read frames in sequence through the filter: new frames a second, and how busy the device was meanwhile.
+    """Read frames in sequence through the filter: new frames a second, and how long the device works on each.
 
     frames: of output, or as many as `seconds` allow.
     """
@@ -118,28 +134,24 @@ def sequential(
     clip = moving_clip(*size).std.Loop(1 + frames // (8 * multi) + 4)
     options = {name: getattr(settings, name) for name in ("device", "precision", "scale", "flow", "tile")}
     out = slomo(clip, multi, sc=False, curved=curved, num_streams=streams, model=str(settings.model), **options)
-    warm = 4 * multi
-    for frame in out[:warm].frames(close=True):
-        frame.closed  # noqa: B018
+    begin = 4 * multi
+    read(out, begin)
     if cuda:
         torch.cuda.reset_peak_memory_stats()
+    count, took = read(out[begin:], frames, seconds, device)
+    # Apart: the profiler slows the host, which starts the kernels.
     with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as trace:
-        start, read = time.perf_counter(), 0
-        for _ in out[warm : warm + frames].frames(close=True):
-            read += 1
-            if time.perf_counter() - start > seconds:
-                break
-        wait_for(device)
-        took = time.perf_counter() - start
+        profiled, _ = read(out[begin + count :], frames, seconds / 4, device)
     ran = [e.time_range for e in trace.events() if not cuda or e.device_type == torch.autograd.DeviceType.CUDA]
-    top = sorted(trace.key_averages(), key=lambda e: -(e.self_device_time_total if cuda else e.self_cpu_time_total))[
-        :12
-    ]
+    times = {
+        e.key[:60]: (e.self_device_time_total if cuda else e.self_cpu_time_total) / 1e3 for e in trace.key_averages()
+    }
+    new = (multi - 1) / multi
     return {
-        "new frames a second": read * (multi - 1) / multi / took,
-        "busy": covered((r.start, r.end) for r in ran) / 1e6 / took,
+        "new frames a second": count * new / took,
+        "device, ms a new frame": covered((r.start, r.end) for r in ran) / 1e3 / (profiled * new),
         "memory, MB": torch.cuda.max_memory_reserved() / 1e6 if cuda else None,
-        "top, ms": {e.key[:60]: (e.self_device_time_total if cuda else e.self_cpu_time_total) / 1e3 for e in top},
+        "top, ms": dict(sorted(times.items(), key=lambda named: -named[1])[:12]),
     }
 
 
@@ -161,7 +173,9 @@ def environment(day: Day) -> dict[str, object]:
 
 def tests(day: Day) -> dict[str, object]:
     """Failures first: what is broken is worth more than a number."""
-    which = ["-m", "cuda"] if day.real else ["-k", "more_channels", "tests/test_cuda.py"]
+    # By name: the others ask for more packages than the device's machine has.
+    files = ["tests/test_cuda.py", "tests/test_kernels.py"]
+    which = ["-m", "cuda", *files] if day.real else ["-k", "more_channels", *files]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--maxfail=20", "-p", "no:cacheprovider", *which]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     return {"exit": done.returncode, "said": done.stdout[-6000:], "errors": done.stderr[-2000:]}
@@ -227,9 +241,8 @@ def rife(day: Day) -> dict[str, object]:
         return {"left out": "no --rife"}
     from vs_slomo.training.teachers import RIFE_SCALES, RIFE_STEP, Rife
 
-    made, device = Rife(Path(day.rife)), torch.device(day.device)
-    net = made.net.to(device)
-    net.device = net.contextnet.device = device
+    device = torch.device(day.device)
+    net = Rife(Path(day.rife), device).net
     found: dict[str, object] = {}
     for width, height in map(day.size, (720, 1080, 2160)):
         x = torch.rand(1, 6, -(-height // RIFE_STEP) * RIFE_STEP, -(-width // RIFE_STEP) * RIFE_STEP, device=device)
@@ -266,12 +279,14 @@ PARTS: dict[str, tuple[Callable[[Day], dict[str, object]], int]] = {
 """The day's order, and the most seconds for each."""
 
 
-def run_day(out: Path, arguments: list[str], seconds: float) -> None:
-    """Run all parts and save after each."""
+def run_day(out: Path, arguments: list[str], seconds: float, left_out: list[str]) -> None:
+    """Run all parts but some, and save after each."""
     out.mkdir(parents=True, exist_ok=True)
     begin, found = time.perf_counter(), {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (_, most) in PARTS.items():
+            if name in left_out:
+                continue
             part, log = Path(folder) / f"{name}.json", Path(folder) / f"{name}.txt"
             start = time.perf_counter()
             limit = min(most * seconds / SECONDS, seconds - (start - begin))
@@ -304,6 +319,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rife", metavar="WHEEL")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for the whole day: more for a rehearsal")
+    parser.add_argument("--without", nargs="*", choices=PARTS, default=[], help="parts to leave out of the day")
     parser.add_argument("--json", type=Path, help="file for what a part finds")
     arguments = parser.parse_args()
     if arguments.day:
@@ -312,7 +328,7 @@ def main() -> None:
         if arguments.device == "cpu":  # on a busy machine threads wait for each other longer than they work
             os.environ["OMP_NUM_THREADS"] = "1"
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        run_day(arguments.day, given, arguments.seconds)
+        run_day(arguments.day, given, arguments.seconds, arguments.without)
         return
     made = PARTS[arguments.part][0](Day(arguments.device, arguments.rife))
     text = json.dumps(made, indent=1, default=str)
