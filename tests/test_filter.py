@@ -117,17 +117,12 @@ def test_a_wrong_range_shows(see, preset):
 
 
 @pytest.mark.parametrize("preset", SOME[2:], ids=lambda f: f.name)
-@pytest.mark.parametrize("way", ["read_planes", "write_planes"])
+@pytest.mark.parametrize("way", ["network_planes", "write_planes"])
 def test_a_wrong_order_of_planes_shows(see, preset, way, monkeypatch):
     made = as_float_gives_it(see, preset, 96, 64)
     right = getattr(frames, way)
-    if way == "read_planes":  # what the networks see
-        monkeypatch.setattr(
-            frames,
-            "read_rgb",
-            lambda f, m, *box, read=frames.read_rgb: read(f, m[:, [0, 2, 1]] if m is not None else m, *box),
-        )
-        monkeypatch.setattr(frames, way, lambda f, p: right(f, [0, 2, 1] if f.format.id == vs.RGBS else p))
+    if way == "network_planes":
+        monkeypatch.setattr(frames, way, lambda f, *box: right(f, *box)[:, [0, 2, 1]])
     else:
         monkeypatch.setattr(frames, way, lambda f, p, v, *box: right(f, p, v.flip(1), *box))
     assert not alike(*made())

@@ -87,11 +87,11 @@ def check_progressive(frame: vs.VideoFrame) -> None:
 
 
 def network_clip(clip: vs.VideoNode, scale: float, *, half: bool, range_in: int | None) -> vs.VideoNode:
-    """Return the clip that `frames.read_rgb` reads: the same frames at `scale` times the size.
+    """Return the clip that `frames.network_planes` reads: the same frames at `scale` times the size.
 
     half: float16 instead of float32. range_in: 0 (limited) or 1 (full) for frames without `_Range`; None is the host's
     choice. The result is full range. Its size is rounded up; the part of the last pixel past the picture's edge is
-    mirrored. `read_rgb` adds the rest of the padding, since the host cannot repeat the edge.
+    mirrored. `frames.as_rgb` adds the rest of the padding, since the host cannot repeat the edge.
     """
     width, height = math.ceil(clip.width * scale), math.ceil(clip.height * scale)
     formats = {

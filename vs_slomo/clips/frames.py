@@ -58,19 +58,33 @@ def write_planes(
         np.copyto(whole if box is None else box.of(whole, ratio_x, ratio_y), plane, casting="unsafe")
 
 
-def read_rgb(frame: vs.VideoFrame, matrix: Tensor, box: Box | None = None) -> Tensor:
-    """Return a frame of `formats.network_clip` as RGB, (1, 3, h, w) float32 in [0, 1], h and w multiples of 32.
+def network_planes(frame: vs.VideoFrame, box: Box | None = None) -> Tensor:
+    """Return what `as_rgb` takes, on the CPU: the planes of a frame of `formats.network_clip`, in their own type.
 
-    matrix: (3, 3), from YUV; unused for RGB and GRAY. box: the part of the frame; None is all of it.
-    Values are clamped to [0, 1], and NaN becomes 0. The padding repeats the right and the bottom edge.
+    box: the part of the frame; None is all of it.
     """
-    planes = read_planes(frame, range(frame.format.num_planes))
-    planes = planes if box is None else box.of(planes)
-    if frame.format.color_family == vs.ColorFamily.GRAY:
+    planes = raw_planes(frame, range(frame.format.num_planes))
+    return planes if box is None else box.of(planes)
+
+
+def as_rgb(planes: Tensor, matrix: Tensor | None = None) -> Tensor:
+    """Return planes of a frame of `formats.network_clip` as RGB, (1, 3, h, w) float32 in [0, 1], on their device.
+
+    planes: (1, 1, ...) GRAY or (1, 3, ...), float16 or float32. matrix: (3, 3), from YUV; None for RGB and GRAY.
+    Values are clamped to [0, 1], and NaN becomes 0. The padding repeats the right and the bottom edge until h and w
+    are multiples of 32.
+    """
+    planes = planes.float()
+    if planes.shape[1] == 1:
         planes = planes.expand(1, 3, -1, -1)
-    elif frame.format.color_family == vs.ColorFamily.YUV:
-        planes = torch.einsum("rc,bchw->brhw", matrix, planes)
+    elif matrix is not None:
+        planes = torch.einsum("rc,bchw->brhw", matrix.to(planes.device, non_blocking=True), planes)
     return padded(planes.nan_to_num(0.0).clamp(0, 1), MULTIPLE)
+
+
+def read_rgb(frame: vs.VideoFrame, matrix: Tensor) -> Tensor:
+    """Return a frame of `formats.network_clip` as `as_rgb` makes it, on the CPU. matrix: unused for RGB and GRAY."""
+    return as_rgb(network_planes(frame), matrix if frame.format.color_family == vs.ColorFamily.YUV else None)
 
 
 def identical(a: vs.VideoFrame, b: vs.VideoFrame) -> bool:

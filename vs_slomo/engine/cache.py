@@ -91,6 +91,11 @@ def taken(value: Sized | None) -> int:
     return ENTRY_BYTES + (0 if value is None else value.nbytes)
 
 
+def as_it_is(tensor: Tensor) -> Tensor:
+    """Return it."""
+    return tensor
+
+
 class Sent:
     """A tensor on a device, and the event after which it is there."""
 
@@ -108,18 +113,21 @@ class FrameCache:
         self.device = torch.device(device)
         self.cache: ByteCache[Hashable, Sent] = ByteCache("frames", limit)
 
-    def get(self, key: Hashable, read: Callable[[], Tensor]) -> Tensor:
-        """Return what `read` returns, on the device; it is called where the key is new."""
-        sent = self.cache.get(key, lambda: self._sent(read()))
+    def get(self, key: Hashable, read: Callable[[], Tensor], finish: Callable[[Tensor], Tensor] = as_it_is) -> Tensor:
+        """Return what `read` returns, on the device; it is called where the key is new.
+
+        finish: makes there what is kept of it.
+        """
+        sent = self.cache.get(key, lambda: self._sent(read(), finish))
         if sent.ready is not None:
             stream = torch.cuda.current_stream(self.device)
             stream.wait_event(sent.ready)
             sent.tensor.record_stream(stream)  # not to be written over while this stream may read it
         return sent.tensor
 
-    def _sent(self, tensor: Tensor) -> Sent:
+    def _sent(self, tensor: Tensor, finish: Callable[[Tensor], Tensor]) -> Sent:
         if self.device.type != "cuda":
-            return Sent(tensor.to(self.device))
+            return Sent(finish(tensor.to(self.device)))
         with turns.working():
-            sent = tensor.pin_memory().to(self.device, non_blocking=True)
+            sent = finish(tensor.pin_memory().to(self.device, non_blocking=True))
             return Sent(sent, torch.cuda.current_stream(self.device).record_event())

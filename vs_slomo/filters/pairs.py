@@ -215,10 +215,7 @@ class PairFinder:
             math.ceil(box.bottom * scale),
         )
         covered = Box(*(round(x / scale) for x in seen))
-        rgb0, rgb1 = (
-            self.kept.get(("rgb", k, seen), partial(self.rgb, source, seen))
-            for k, source in ((moment.first, first), (moment.second, second))
-        )
+        rgb0, rgb1 = (self.rgb(k, x, seen) for k, x in ((moment.first, first), (moment.second, second)))
         gray = None
         if first.gray is not None and second.gray is not None:
             gray = (covered.of(np.asarray(first.gray[0])), covered.of(np.asarray(second.gray[0])))
@@ -226,16 +223,20 @@ class PairFinder:
         pair = self.engine.pair(rgb0, rgb1, gray, flows)
         return replace(pair, box=box, origin=(box.left - covered.left, box.top - covered.top))
 
-    def rgb(self, source: SourceInputs, seen: Box) -> Tensor:
-        """Return what the networks see of a source frame, (1, 3, h, w) float32. seen: the part of their input.
+    def rgb(self, k: int, source: SourceInputs, seen: Box) -> Tensor:
+        """Return what the networks see of source frame k, (1, 3, h, w) float32. seen: the part of their input.
 
         It is empty for a flow stage that needs no colour.
         """
-        frame = source.native
-        if source.network is None:
+        frame, network = source.native, source.network
+        if network is None:
             return torch.empty(1, 3, 0, 0)
-        matrix = formats.rgb_matrix(frame.props, (frame.width, frame.height), self.options.given["matrix"])
-        return frames.read_rgb(source.network, matrix, seen)
+        matrix = None
+        if network.format.color_family == vs.YUV:
+            matrix = formats.rgb_matrix(frame.props, (frame.width, frame.height), self.options.given["matrix"])
+        # A GPU does the arithmetic: on the host it takes longer than the networks there.
+        read, finish = partial(frames.network_planes, network, seen), partial(frames.as_rgb, matrix=matrix)
+        return self.kept.get(("rgb", k, seen), read, finish)
 
     def planes(self, k: int, frame: vs.VideoFrame, planes: tuple[int, ...]) -> Tensor:
         """Return planes of source frame k in their own type, on the device."""

@@ -7,6 +7,7 @@ devices fails, as it would there.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,12 +25,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vs_slomo import weights
+from vs_slomo.clips.frames import as_rgb
 from vs_slomo.engine.cache import FrameCache
 from vs_slomo.engine.engine import Engine
 from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import Settings, check_flow, check_precision, check_scale
 from vs_slomo.model.superslomo import SuperSloMo
-from vs_slomo.model.unet import MULTIPLE
 
 CARD_BYTES = 80 << 30
 """Memory of the card that is made believe."""
@@ -257,12 +258,14 @@ def dry_pair(
     with dry(device) as counting:
         engine = dry_engine(info, device=device, precision=chosen, scale=scale, flow=flow)
         kept, (width, height) = FrameCache(device), size
-        seen = [int(-(-n * scale // MULTIPLE) * MULTIPLE) for n in (height, width)]
+        seen = [math.ceil(n * scale) for n in (height, width)]
+        planes = partial(torch.zeros, 1, 3, *seen, dtype=torch.float16 if engine.settings.half else torch.float32)
+        finish = partial(as_rgb, matrix=torch.eye(3))
         groups = [((1, 1, height, width), 1.0), ((1, 2, height // 2, width // 2), 0.5)]
         pairs: list[Pair] = []
 
         def found(k: int) -> None:
-            first, second = (kept.get(("rgb", n), partial(torch.rand, 1, 3, *seen)) for n in (k, k + 1))
+            first, second = (kept.get(("rgb", n), planes, finish) for n in (k, k + 1))
             pairs.append(engine.pair(first, second))
             del pairs[:-3]
 
