@@ -131,22 +131,20 @@ def test_a_recording_that_fails_is_tried_again_with_other_memory(capture, failur
 
 
 def test_nobody_works_while_one_records():
-    turns, seen, errors = Turns(), [0, 0], []
+    turns, recording, errors = Turns(), [], []
 
     def work(k):
         for n in range(50):
             with turns.working():
-                seen[0] += 1
-                if seen[1]:
+                if recording:
                     errors.append("worked while another recorded")
                 if (n + k) % 5 == 0:
                     with turns.working(), turns.recording(), turns.recording():
-                        seen[1] += 1
-                        if seen[1] > 1:
-                            errors.append("two recorded")
+                        recording.append(k)
                         time.sleep(1e-4)
-                        seen[1] -= 1
-                seen[0] -= 1
+                        if recording != [k]:
+                            errors.append("two recorded")
+                        recording.clear()
 
     threads = [Thread(target=work, args=[k], daemon=True) for k in range(6)]
     for thread in threads:

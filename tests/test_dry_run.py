@@ -54,7 +54,7 @@ def test_a_device_without_kernels_of_ours():
     counted = dry_pair(INFO, (320, 192), 3, device="meta")
     assert len(counted.up) == 4
     assert len(counted.down) == 4
-    assert counted.waits == {"transfer": 7}  # not for the matrix to RGB
+    assert counted.waits == {"transfer": 8}
 
 
 @pytest.mark.parametrize("device", ["cuda", "meta"])

@@ -78,7 +78,7 @@ def as_rgb(planes: Tensor, matrix: Tensor | None = None) -> Tensor:
     if planes.shape[1] == 1:
         planes = planes.expand(1, 3, -1, -1)
     elif matrix is not None:
-        planes = torch.einsum("rc,bchw->brhw", matrix.to(planes.device, non_blocking=True), planes)
+        planes = torch.einsum("rc,bchw->brhw", matrix.to(planes.device, non_blocking=planes.is_cuda), planes)
     return padded(planes.nan_to_num(0.0).clamp(0, 1), MULTIPLE)
 
 
