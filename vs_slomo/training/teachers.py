@@ -59,6 +59,8 @@ BELIEF = 0.03
 """Absolute error, of 1, of a teacher's warp at which it counts 1/e."""
 NOTICED = 0.02
 """Difference of the two ends' errors, of 1, that half decides which of them is visible."""
+FEEDING = 4
+"""Processes that feed a GPU: each starts kernels more slowly than it runs them."""
 WINDOW = 5
 """Errors are averaged over so many pixels a side before they are compared."""
 
@@ -241,7 +243,8 @@ def label(
 ) -> None:
     """Let the teachers look at each window of a cache; nothing is done where they did.
 
-    processes: clips at the same time; where the networks run on a GPU, threads that feed it. model: see `label_clip`.
+    processes: clips at the same time, on the CPU; on a GPU no more than FEEDING, with the others' threads. model: see
+    `label_clip`.
     """
     written = folder / "teacher.json"
     if written.exists():
@@ -249,7 +252,7 @@ def label(
     clips = json.loads((folder / "index.json").read_text())
     one = partial(label_clip, folder=folder, wheel=wheel, seed=seed, model=model, device=device)
     if device != CPU:
-        one, processes = partial(one, threads=max(1, processes)), 1
+        one, processes = partial(one, threads=max(1, processes // FEEDING)), min(processes, FEEDING)
     chosen = in_processes(one, clips, processes)
     new = written.with_suffix(".new")
     new.write_text(json.dumps({clip["name"]: truths for clip, truths in zip(clips, chosen, strict=True)}))
