@@ -94,9 +94,8 @@ def make(
     for method in FLOWS:
         if not [m for m in methods if m.startswith(method)]:
             continue
-        if f"{method} curved" not in methods:
-            images = images[middle - 1 : middle + 1]
-        found = [network_pair(model, a, b, scale, method) for a, b in pairwise(images)]
+        seen = images if f"{method} curved" in methods else images[middle - 1 : middle + 1]
+        found = [network_pair(model, a, b, scale, method) for a, b in pairwise(seen)]
         pair = found[len(found) // 2]
         flows, bend = pair.finest, None
         if len(found) == 3:

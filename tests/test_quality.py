@@ -80,3 +80,16 @@ def test_ssimulacra2_falls_as_a_picture_gets_softer(quality):
     assert scores[1] < 99
     # Where things are counts, not only how they look: one pixel to the side.
     assert quality.ssimulacra2(truth.roll(1, 3)[0], truth[0]) < scores[0] - 5
+
+
+def test_a_method_gives_the_same_whatever_else_is_asked_for(quality, seeing_model):
+    from vs_slomo import weights
+
+    model, _ = weights.load(seeing_model)
+    texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 160, 3), dtype=np.uint8), (0, 0), 2)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)
+    images = [texture[:, x : x + 96] for x in (0, 2, 8, 18)]  # it gets faster
+    alone = quality.make(model, images, 0.5, 1.0, ["both curved"])["both curved"]
+    among = quality.make(model, images, 0.5, 1.0, ["unet", "dis flow", "both", "both curved"])
+    assert torch.equal(among["both curved"], alone)
+    assert not torch.equal(among["both"], alone)
