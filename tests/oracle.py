@@ -78,6 +78,13 @@ def enlarge(picture, times):
     return sample(picture, (x + 0.5) / times - 0.5, (y + 0.5) / times - 0.5)
 
 
+def resize(picture, high, wide):
+    """Bilinear to any size, pixels as areas, without averaging."""
+    height, width = picture.shape[1:]
+    y, x = np.mgrid[:high, :wide]
+    return sample(picture, (x + 0.5) * width / wide - 0.5, (y + 0.5) * height / high - 0.5)
+
+
 def triangle(size, times):
     """The matrix (size / times, size) that shrinks a line with a triangle of half width `times`."""
     centre = (np.arange(size // times) + 0.5) * times - 0.5
@@ -148,9 +155,12 @@ def unet(x, parameters, net, *, last_activation):
 def flow(i0, i1, parameters, *, last_activation, levels=1):
     """F01 and F10; with more levels what is left of them in the middle, once half the size has had its say."""
     if levels > 1:
-        small = (halve(pad(i, 64)) for i in (i0, i1))
+        height, width = (n // 2 for n in i0.shape[1:])
+        high, wide = (-(-n // 32) * 32 for n in (height, width))
+        small = (resize(halve(i), high, wide) for i in (i0, i1))
+        ratio = np.array([2 * width / wide, 2 * height / high])[:, None, None]
         f01, f10 = (
-            2 * enlarge(f, 2)[:, : i0.shape[1], : i0.shape[2]]
+            ratio * enlarge(resize(f, height, width), 2)
             for f in flow(*small, parameters, last_activation=last_activation, levels=levels - 1)
         )
         middle0, middle1 = warp(i0, (f10 - f01) / 4), warp(i1, (f01 - f10) / 4)

@@ -46,6 +46,16 @@ def enlarged(x: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
     return _resized(x, round(x.shape[-2] * ratio_y), round(x.shape[-1] * ratio_x), cv2.INTER_LINEAR)
 
 
+def resized(x: Tensor, height: int, width: int) -> Tensor:
+    """Return (B, C, H, W) bilinearly at another size, pixel areas aligned: to enlarge, or to shrink by less than 2."""
+    if x.shape[-2:] == (height, width):
+        return x
+    exact = x if x.dtype == torch.float64 or x.device.type != "cpu" else x.float()
+    if not _plain(exact) or exact.dtype != torch.float32:
+        return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
+    return _resized(exact, height, width, cv2.INTER_LINEAR).to(x.dtype)
+
+
 def averaged(x: Tensor, factor_x: int, factor_y: int) -> Tensor:
     """Return the means of cells of so many pixels of (B, C, H, W). Cells that are not whole are left out."""
     if not _plain(x) or x.dtype != torch.float32:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .agreement import clamped, limits
 from .curved import bent
 from .fusion import DEFAULT, FUSIONS, PLAIN, Fusion, FusionName, Moving, PyTorch
+from .steady import resized
 from .unet import MULTIPLE, UNet
 from .warp import Flows, Warp, backwarp, padded, resize_field
 
@@ -95,10 +96,10 @@ class SuperSloMo(nn.Module):
     def flow(self, i0: Tensor, i1: Tensor) -> Flows:
         """Return F01 and F10, each (B, 2, H, W) float32 pixels (section 3.2, flow computation network).
 
-        With more than one level, the network first runs at half the size. Both frames are then warped to the middle
-        between them by the flow found there, and one run finds the rest of both directions. So it only ever sees small
-        motion (SPyNet: Ranjan and Black, CVPR 2017). What is found in the middle is added at the ends where the flow so
-        far leads there.
+        With more than one level, the network first runs at half the size, enlarged to multiples of 32. Both frames are
+        then warped to the middle between them by the flow found there, and one run finds the rest of both directions.
+        So it only ever sees small motion (SPyNet: Ranjan and Black, CVPR 2017). What is found in the middle is added
+        at the ends where the flow so far leads there.
         """
         return self._flow(i0, i1, self.levels)
 
@@ -116,9 +117,12 @@ class SuperSloMo(nn.Module):
         return f01 + self.warp(left01, f01 / 2), f10 + self.warp(left10, f10 / 2)
 
     def _coarse_flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
-        height, width = i0.shape[-2:]
-        small0, small1 = (F.avg_pool2d(padded(x, 2 * MULTIPLE), 2) for x in (i0, i1))
-        f01, f10 = (2 * resize_field(f, 2, 2)[..., :height, :width] for f in self._flow(small0, small1, levels - 1))
+        # Stretched to whole multiples, not padded: what enters through the border would move with the padding.
+        height, width = (n // 2 for n in i0.shape[-2:])
+        high, wide = (n + -n % MULTIPLE for n in (height, width))
+        small0, small1 = (resized(F.avg_pool2d(x, 2), high, wide) for x in (i0, i1))
+        found = (resized(f, height, width) for f in self._flow(small0, small1, levels - 1))
+        f01, f10 = (stretched(resize_field(f, 2, 2), 2 * width / wide, 2 * height / high) for f in found)
         return f01, f10
 
     def refine(
