@@ -256,7 +256,7 @@ def test_the_better_of_two_flows_that_are_near(flat_luma):
 
 
 @pytest.mark.parametrize(("off", "moved"), [(0, (26, -16)), (25, (32, -16))])
-@pytest.mark.parametrize("size", [(192, 288), (195, 297)])
+@pytest.mark.parametrize("size", [(256, 512), (250, 500)])
 def test_guided_flow_is_classical_where_that_fits(monkeypatch, shifting_model, size, off, moved):
     """At a quarter of the networks' resolution the network finds 8 * SHIFT. That stands where DIS is off."""
     engine = Engine(settings_for(shifting_model, flow="guided", scale=0.5))

@@ -48,7 +48,7 @@ def enlarged(x: Tensor, ratio_x: float, ratio_y: float) -> Tensor:
 
 def resized(x: Tensor, height: int, width: int) -> Tensor:
     """Return (B, C, H, W) bilinearly at another size, pixel areas aligned: to enlarge, or to shrink by less than 2."""
-    if x.shape[-2:] == (height, width):
+    if x.shape[-2:] == (height, width) and not _traced():
         return x
     exact = x if x.dtype == torch.float64 or x.device.type != "cpu" else x.float()
     if not _plain(exact) or exact.dtype != torch.float32:
@@ -71,10 +71,15 @@ def _resized(x: Tensor, height: int, width: int, interpolation: int) -> Tensor:
     return out
 
 
-def _plain(x: Tensor) -> bool:
-    """Whether numpy can have the tensor. Not while a graph is made of what is computed, as for ONNX."""
+def _traced() -> bool:
+    """Whether a graph is made of what is computed, as for ONNX: for any size, so that none may decide."""
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    if type(x) is not Tensor or tracing or torch.compiler.is_compiling():
+    return tracing
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether numpy can have the tensor. Not while a graph is made of what is computed."""
+    if type(x) is not Tensor or _traced() or torch.compiler.is_compiling():
         return False
     kinds = (torch.float32, torch.float64)
     return x.device.type == "cpu" and x.dtype in kinds and not (x.requires_grad and torch.is_grad_enabled())

@@ -121,8 +121,14 @@ class SuperSloMo(nn.Module):
         height, width = (n // 2 for n in i0.shape[-2:])
         high, wide = (n + -n % MULTIPLE for n in (height, width))
         small0, small1 = (resized(F.avg_pool2d(x, 2), high, wide) for x in (i0, i1))
-        found = (resized(f, height, width) for f in self._flow(small0, small1, levels - 1))
-        f01, f10 = (stretched(resize_field(f, 2, 2), 2 * width / wide, 2 * height / high) for f in found)
+
+        def at_full_size(flow: Tensor) -> Tensor:
+            flow = resized(flow, height, width)
+            return 2 * resize_field(
+                torch.cat((flow[:, :1] * (width / wide), flow[:, 1:] * (height / high)), dim=1), 2, 2
+            )
+
+        f01, f10 = map(at_full_size, self._flow(small0, small1, levels - 1))
         return f01, f10
 
     def refine(
