@@ -12,8 +12,8 @@ import torch
 from vs_slomo.model.warp import backwarp
 from vs_slomo.training.cache import prepare
 from vs_slomo.training.process import Process
-from vs_slomo.training.resident import CHANGES, FLIPPED, MIRRORED, REVERSED, TRANSPOSED, PlaceMaps, Resident
-from vs_slomo.training.samples import Windows, collate
+from vs_slomo.training.resident import PlaceMaps, Resident
+from vs_slomo.training.samples import CHANGES, FLIPPED, MIRRORED, REVERSED, TRANSPOSED, Windows, collate
 from vs_slomo.training.scenes import Scene
 
 CPU, SIZE, COUNT = torch.device("cpu"), 64, 48

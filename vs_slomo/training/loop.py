@@ -108,8 +108,8 @@ def run_stage(
 ) -> None:
     """Train until the stage's steps or minutes are over."""
     learning = learn_only(state.model, stage)
-    cuda = process.device.type == "cuda"
-    state.optimizer = torch.optim.AdamW(learning, stage.rate, weight_decay=config.decay, fused=cuda)
+    fused = process.device.type == "cuda"
+    state.optimizer = torch.optim.AdamW(learning, stage.rate, weight_decay=config.decay, fused=fused)
     if saved:
         state.optimizer.load_state_dict(saved)
     objective: nn.Module = Objective(state.model, config, stage).to(process.device)

@@ -33,9 +33,9 @@ PHOTO_SIDE, PHOTO_QUALITY = 960, 85
 def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | None = None, parts: int = 1) -> None:
     """Write all that a run needs into a new folder `target`, of at most `megabytes`: footage, start, config.
 
-    frames: the most of each clip, from its beginning; None is all. parts: up to so many parts of a clip, each of so
-    many frames, evenly spread. There, ``vs-slomo train config.toml`` does what it
-    would do here. The bundled model is not packed: it comes with the package.
+    There, ``vs-slomo train config.toml`` does what it would do here. The bundled model is not packed: it comes with the
+    package. frames: the most of each clip, from its beginning; None is all. parts: up to so many parts of a clip, each
+    of so many frames, evenly spread.
     """
     if frames is not None:
         frames = whole_number("frames", frames, 1, sys.maxsize, "None or a number from 1")
@@ -118,7 +118,7 @@ def encode(frames: list[Image], target: Path, quality: int) -> None:
         "-r", "30", "-i", "-", "-c:v", "libx265", "-preset", "fast", "-crf", str(quality),
         "-x265-params", "log-level=error", "-pix_fmt", "yuv420p", str(target),
     ]  # fmt: skip
-    if subprocess.run(command, input=np.stack(frames).tobytes(), check=False).returncode:
+    if subprocess.run(command, input=b"".join(frames), check=False).returncode:
         raise RenderError(f"ffmpeg could not write {target}")
 
 

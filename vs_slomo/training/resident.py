@@ -19,35 +19,27 @@ from torch import Tensor
 
 from .cache import BLOCK, Field
 from .process import Process
-from .samples import PLACES, UNIFORM, Sample, Windows, crop_means
-
-FIELDS = 13
-"""Numbers a pixel of the cache's resolution: F01, F10, bend; the teachers' seven."""
-MIRRORED, FLIPPED, TRANSPOSED, REVERSED = 1, 2, 4, 8
-CHANGES = 16
+from .samples import (
+    CHANGES,
+    FACTOR,
+    FIELDS,
+    FLIPPED,
+    FLOW,
+    LIGHT,
+    MIRRORED,
+    ORDER,
+    PLACES,
+    REVERSED,
+    TINT,
+    TRANSPOSED,
+    TRIES,
+    UNIFORM,
+    Sample,
+    Windows,
+    crop_means,
+)
 
 Numbers = NDArray[np.integer[Any]]
-
-
-def changed_fields() -> tuple[Tensor, Tensor]:
-    """Return where each field comes from and its factor, (16, 13) each, for each set of changes."""
-    order = np.tile(np.arange(FIELDS), (CHANGES, 1))
-    factor = np.ones((CHANGES, FIELDS), np.float32)
-    across, down = [0, 2, 4, 6, 8], [1, 3, 5, 7, 9]
-    for change in range(CHANGES):
-        source, sign = order[change], factor[change]
-        if change & MIRRORED:
-            sign[across] *= -1
-        if change & FLIPPED:
-            sign[down] *= -1
-        if change & TRANSPOSED:
-            for values in (source, sign):
-                values[across + down] = values[down + across]
-        if change & REVERSED:
-            swapped = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7, 11, 10, 12]
-            source[:], sign[:] = source[swapped], sign[swapped]
-            sign[12] *= -1
-    return torch.from_numpy(order), torch.from_numpy(factor)
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class Resident:
 
     def __init__(self, windows: Windows, device: torch.device) -> None:
         self.windows, self.device = windows, device
-        self.order, self.factor = (x.to(device) for x in changed_fields())
+        self.order, self.factor = (torch.from_numpy(x).to(device) for x in (ORDER, FACTOR))
         listed = windows.windows
         sizes = [frames.shape[:3] for frames in windows.frames]
         starts = np.cumsum([0, *(n * h * w for n, h, w in sizes)])
@@ -111,7 +103,7 @@ class Resident:
         """Take window k's flow and its teachers' fields to the device."""
         number, own, _ = self.windows.windows[k]
         here = self.fields[self.field_start[k] : self.field_start[k + 1]]
-        for some, fields in ((slice(0, 6), self.windows.flows), (slice(6, FIELDS), self.windows.labels)):
+        for some, fields in ((slice(FLOW), self.windows.flows), (slice(FLOW, FIELDS), self.windows.labels)):
             if fields:
                 values = torch.from_numpy(np.array(fields[number][own])).to(self.device)
                 here[:, some] = values.flatten(1).T
@@ -136,13 +128,13 @@ class Resident:
         rng = np.random.default_rng([windows.seed, step])
         k = np.searchsorted(windows.share, rng.random(count), side="right")
         rows, columns = self.height[k] - size, self.width[k] - size
-        y, x = self.change.best(k, 3, rows, columns, rng)
+        y, x = self.change.best(k, TRIES, rows, columns, rng)
         if self.gain is not None:
             taught = rng.random(count) >= UNIFORM
             better = self.gain.best(k, PLACES, rows, columns, rng)
             y, x = (np.where(taught, there, here) for here, there in zip((y, x), better, strict=True))
         coloured = rng.random((count, 1)) < 0.5  # half of them
-        light = rng.uniform(0.6, 1.1, (count, 1)) * rng.uniform(0.85, 1.15, (count, 3))
+        light = rng.uniform(*LIGHT, (count, 1)) * rng.uniform(*TINT, (count, 3))
         numbers = step * count + np.arange(count)
         return Drawn(
             window=k,
@@ -178,8 +170,8 @@ class Resident:
             truth=pictures[1],
             frame1=pictures[2],
             flow=fields[:, :4],
-            bend=fields[:, 4:6] * to(drawn.bent).view(-1, 1, 1, 1),
-            teacher=fields[:, 6:],
+            bend=fields[:, 4:FLOW] * to(drawn.bent).view(-1, 1, 1, 1),
+            teacher=fields[:, FLOW:],
             t=to(t).float().view(-1, 1, 1, 1),
             error=to(self.errors[k, truth]).float(),
             own=torch.from_numpy(drawn.own),

@@ -32,6 +32,14 @@ FAVOUR = 2.0
 """Windows of favoured clips are drawn so many times as often."""
 PLACES = 6
 """Random places of which a crop takes the one where a teacher gains most."""
+TRIES = 3
+"""Random places of which a crop takes the one that changes most, as nothing is learned from rest."""
+LIGHT, TINT = (0.6, 1.1), (0.85, 1.15)
+"""Ranges of the factors of a recoloured sample: of all its colours, and of each one."""
+FLOW, FIELDS = 6, 13
+"""Numbers a pixel of the cache's resolution: F01, F10, bend; and with the teachers' seven."""
+MIRRORED, FLIPPED, TRANSPOSED, REVERSED = 1, 2, 4, 8
+CHANGES = 16
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,28 @@ def crop_means(gain: Field, crop: int) -> Field:
     return means
 
 
-def signs(*values: int) -> Field:
-    """Return factors for the components of the flows."""
-    return np.array(values, dtype=np.float32)[:, None, None]
+def changed_fields() -> tuple[NDArray[np.int_], Field]:
+    """Return where each field comes from and its factor, (16, 13) each, for each set of changes."""
+    order = np.tile(np.arange(FIELDS), (CHANGES, 1))
+    factor = np.ones((CHANGES, FIELDS), np.float32)
+    across, down = [0, 2, 4, 6, 8], [1, 3, 5, 7, 9]
+    for change in range(CHANGES):
+        source, sign = order[change], factor[change]
+        if change & MIRRORED:
+            sign[across] *= -1
+        if change & FLIPPED:
+            sign[down] *= -1
+        if change & TRANSPOSED:
+            for values in (source, sign):
+                values[across + down] = values[down + across]
+        if change & REVERSED:
+            swapped = [2, 3, 0, 1, 4, 5, 8, 9, 6, 7, 11, 10, 12]
+            source[:], sign[:] = source[swapped], sign[swapped]
+            sign[12] *= -1
+    return order, factor
+
+
+ORDER, FACTOR = changed_fields()
 
 
 class Windows(Dataset[Sample]):
@@ -165,36 +192,36 @@ class Windows(Dataset[Sample]):
         # One contiguous array, (3 pictures, S, S, 3): flips and the like are views of it.
         stack = np.stack(pictures).transpose(0, 3, 1, 2)
         half = np.s_[:, y // 2 : (y + size) // 2, x // 2 : (x + size) // 2]
-        flow = self.flows[number][k][half].astype(np.float32)
-        teacher = self.labels[number][k][half].astype(np.float32) if self.taught else np.zeros((7, *flow.shape[1:]))
+        fields = np.zeros((FIELDS, size // 2, size // 2), np.float32)
+        fields[:FLOW] = self.flows[number][k][half]
+        if self.taught:
+            fields[FLOW:] = self.labels[number][k][half]
 
-        if rng.random() < 0.5:  # mirror
-            stack, flow = stack[..., ::-1], flow[..., ::-1] * signs(-1, 1, -1, 1, -1, 1)
-            teacher = teacher[..., ::-1] * signs(-1, 1, -1, 1, 1, 1, 1)
-        if rng.random() < 0.5:  # turn upside down
-            stack, flow = stack[..., ::-1, :], flow[:, ::-1] * signs(1, -1, 1, -1, 1, -1)
-            teacher = teacher[:, ::-1] * signs(1, -1, 1, -1, 1, 1, 1)
-        if rng.random() < 0.5:  # transpose
-            stack, flow = stack.swapaxes(2, 3), flow.swapaxes(1, 2)[[1, 0, 3, 2, 5, 4]]
-            teacher = teacher.swapaxes(1, 2)[[1, 0, 3, 2, 4, 5, 6]]
-        if rng.random() < 0.5:  # play backwards
-            stack, flow, t = stack[::-1], flow[[2, 3, 0, 1, 4, 5]], 1 - t
-            teacher = teacher[[2, 3, 0, 1, 5, 4, 6]] * signs(1, 1, 1, 1, 1, 1, -1)
+        change = sum(bit * (rng.random() < 0.5) for bit in (MIRRORED, FLIPPED, TRANSPOSED, REVERSED))
+        if change & MIRRORED:
+            stack, fields = stack[..., ::-1], fields[..., ::-1]
+        if change & FLIPPED:
+            stack, fields = stack[..., ::-1, :], fields[:, ::-1]
+        if change & TRANSPOSED:
+            stack, fields = stack.swapaxes(2, 3), fields.swapaxes(1, 2)
+        if change & REVERSED:
+            stack, t = stack[::-1], 1 - t
+        fields = fields[ORDER[change]] * FACTOR[change][:, None, None]
         if rng.random() < 0.5:  # other colours
-            gain = rng.uniform(0.6, 1.1) * rng.uniform(0.85, 1.15, 3)
+            gain = rng.uniform(*LIGHT) * rng.uniform(*TINT, 3)
             table = (np.arange(256) * gain[:, None]).clip(0, 255).astype(np.uint8)
             order = rng.permutation(3)
             stack = np.stack([table[k][stack[:, order[k]]] for k in range(3)], axis=1)
         if rng.random() >= self.curved:  # evenly
-            flow[4:] = 0
+            fields[4:FLOW] = 0
         picture0, between, picture1 = (torch.from_numpy(p.copy()) for p in stack)
         return Sample(
             picture0,
             between,
             picture1,
-            torch.from_numpy(flow[:4].copy()),
-            torch.from_numpy(flow[4:].copy()),
-            torch.from_numpy(teacher.astype(np.float32)),
+            torch.from_numpy(fields[:4]),
+            torch.from_numpy(fields[4:FLOW]),
+            torch.from_numpy(fields[FLOW:]),
             torch.full((1, 1, 1), t, dtype=torch.float32),
             torch.tensor([window.l1[choice], window.mse[choice]], dtype=torch.float32),
             # Evenly spread, so that every batch has its part.
@@ -213,10 +240,10 @@ class Windows(Dataset[Sample]):
         return place
 
     def _place(self, image0: Image, image1: Image, rng: np.random.Generator) -> tuple[int, int]:
-        """Where to crop: the one of three random places that changes most, as nothing is learned from rest."""
+        """Where to crop: the one of a few random places that changes most."""
         height, width = image0.shape[:2]
         best, place = -1.0, (0, 0)
-        for _ in range(3):
+        for _ in range(TRIES):
             y = 2 * int(rng.integers((height - self.crop) // 2 + 1))
             x = 2 * int(rng.integers((width - self.crop) // 2 + 1))
             here = np.s_[y : y + self.crop : 8, x : x + self.crop : 8]
