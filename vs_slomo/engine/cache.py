@@ -116,7 +116,7 @@ class FrameCache:
     def get(self, key: Hashable, read: Callable[[], Tensor], finish: Callable[[Tensor], Tensor] = as_it_is) -> Tensor:
         """Return what `read` returns, on the device; it is called where the key is new.
 
-        finish: makes there what is kept of it.
+        finish: is called on the device, and its result is kept.
         """
         sent = self.cache.get(key, lambda: self._sent(read(), finish))
         if sent.ready is not None:

@@ -72,7 +72,7 @@ def _resized(x: Tensor, height: int, width: int, interpolation: int) -> Tensor:
 
 
 def _traced() -> bool:
-    """Whether a graph is made of what is computed, as for ONNX: for any size, so that none may decide."""
+    """Whether PyTorch traces, as for ONNX. The graph must hold for any size, so nothing may depend on this one."""
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return tracing
 

@@ -60,7 +60,7 @@ BELIEF = 0.03
 NOTICED = 0.02
 """Difference of the two ends' errors, of 1, that half decides which of them is visible."""
 FEEDING = 4
-"""Processes that feed a GPU: each starts kernels more slowly than it runs them."""
+"""Processes that feed a GPU: each starts kernels more slowly than the GPU runs them."""
 WINDOW = 5
 """Errors are averaged over so many pixels a side before they are compared."""
 
@@ -243,8 +243,8 @@ def label(
 ) -> None:
     """Let the teachers look at each window of a cache; nothing is done where they did.
 
-    processes: clips at the same time, on the CPU; on a GPU no more than FEEDING, with the others' threads. model: see
-    `label_clip`.
+    processes: how many clips at the same time. On a GPU there are at most FEEDING processes; the rest of the number
+    becomes threads. model: see `label_clip`.
     """
     written = folder / "teacher.json"
     if written.exists():

@@ -23,10 +23,10 @@ TRIES = 3
 
 
 class Turns:
-    """Work on a GPU by several threads at once, and recordings, during which no other thread may begin work.
+    """Let several threads work on a GPU at once, but let none begin while another one records.
 
-    CUDA loads a kernel when it is first used, and waits for the whole device then. A recording that another thread has
-    under way is lost by that.
+    CUDA loads a kernel when it is first used, and then waits for the whole device. If another thread records meanwhile,
+    its recording is lost.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Turns:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Wait until nobody records, and let nobody begin to meanwhile. It may be entered again by its thread."""
+        """Wait until nobody records, and let nobody begin to meanwhile. A thread may enter it again."""
         depth = getattr(self._own, "depth", 0)
         if not depth:
             with self._changed:
@@ -54,7 +54,7 @@ class Turns:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Wait until no other thread works, and let none begin to meanwhile. It may be entered again by its thread.
+        """Wait until no other thread works, and let none begin to meanwhile. A thread may enter it again.
 
         A thread that works itself lets others record before it.
         """
@@ -81,7 +81,7 @@ class Turns:
 
 
 turns = Turns()
-"""Those of this process."""
+"""The turns of this process's threads."""
 
 
 class Recorded:
@@ -168,7 +168,7 @@ def recorded(step: Step, like: tuple[Tensor | None, ...], stream: int) -> Step:
 def _give_up(device: torch.device, pool: Any) -> None:  # a handle
     """End the allocations for a recording that failed: PyTorch does so only for one that succeeds.
 
-    Else it would wait for the end of that recording before it uses memory again that several streams used.
+    Otherwise PyTorch would wait for that recording, and would not reuse memory that several streams used.
     """
     try:
         torch._C._cuda_endAllocateToPool(device.index, pool)  # noqa: SLF001  # nothing public does it
