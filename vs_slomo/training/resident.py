@@ -1,8 +1,8 @@
 """All windows on the device, cropped and augmented there: a GPU learns faster than processes can feed it.
 
-What a sample is, and how often each window is drawn, is said by `samples.Windows`; only the random numbers differ. Each
-crop is read by one index. A mirrored, flipped or transposed crop has the same pixels: only the steps from one pixel to
-the next have another sign or length.
+What a sample is, and how often each window is drawn, is said by `samples.Windows`; only the random numbers differ.
+Each crop is read by one index. A mirrored, flipped or transposed crop has the same pixels: only the steps from one
+pixel to the next have another sign or length.
 """
 
 from __future__ import annotations
