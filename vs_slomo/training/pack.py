@@ -56,7 +56,7 @@ def pack_run(config: Config, target: Path, *, megabytes: float, frames: int | No
     if config.rife:
         here["rife"] = Path(config.rife).name
         left -= carried(Path(config.rife), target / here["rife"])
-    if config.photos and any(stage.scenes for stage in config.stage):
+    if config.photos and (config.staged or any(stage.scenes for stage in config.stage)):
         here["photos"] = "photos"
         left -= pack_photos(Path(config.photos), target / "photos")
     else:

@@ -30,6 +30,8 @@ UNIFORM = 0.3
 """Part of the crops that are taken anywhere, where the others are drawn by what a teacher does better."""
 FAVOUR = 2.0
 """Windows of favoured clips are drawn so many times as often."""
+STAGED = 1 / 3
+"""Part of the windows that are synthetic, where there are any."""
 PLACES = 6
 """Random places of which a crop takes the one where a teacher gains most."""
 TRIES = 3
@@ -134,46 +136,59 @@ class Windows(Dataset[Sample]):
         *,
         taught: bool = False,
         favoured: Sequence[str] = (),
+        staged: Path | None = None,
     ) -> None:
-        """Open the cache. taught: `teachers.label` was there; favoured: patterns of clips' names, see `FAVOUR`."""
+        """Open the cache. taught: `teachers.label` was there; favoured: patterns of clips' names, see `FAVOUR`.
+
+        staged: a cache that `staged.write_clips` wrote.
+        """
         self.crop, self.own, self.curved, self.seed, self.taught = crop, own, curved, seed, taught
         self.frames: list[NDArray[np.uint8]] = []
         self.flows: list[NDArray[np.float16]] = []
         self.labels: list[NDArray[np.float16]] = []
         self.gains: list[Field] = []
         self.windows: list[tuple[int, int, Window]] = []
-        favour: list[float] = []
-        truths = json.loads((cache / "teacher.json").read_text()) if taught else {}
+        share = self._open(cache, favoured)
+        if staged:
+            share = np.concatenate(((1 - STAGED) * share, STAGED * self._open(staged, ())))
+        self.share = np.cumsum(share)
+
+    def _open(self, cache: Path, favoured: Sequence[str]) -> Field:
+        """Add a cache's windows, and return how often each of them is drawn, of 1."""
+        begin, favour = len(self.windows), list[float]()
+        truths = json.loads((cache / "teacher.json").read_text()) if self.taught else {}
         for clip in json.loads((cache / "index.json").read_text()):
             frames = np.load(cache / f"{clip['name']}.npy", mmap_mode="r")
-            if min(frames.shape[1:3]) < crop or (taught and clip["name"] not in truths):
+            if min(frames.shape[1:3]) < self.crop or (self.taught and clip["name"] not in truths):
                 continue
             number = len(self.frames)
             self.frames.append(frames)
             self.flows.append(np.load(cache / f"{clip['name']}.flow.npy", mmap_mode="r"))
-            if self.flows[-1].shape[1] != 6:
+            if self.flows[-1].shape[1] != FLOW:
                 raise ArgumentError("cache", str(cache), "an empty folder, or one that this version wrote")
             windows = [Window(**w) for w in clip["windows"]]
-            if taught:
+            if self.taught:
                 self.labels.append(np.load(cache / f"{clip['name']}.teacher.npy", mmap_mode="r"))
-                self.gains.append(crop_means(np.load(cache / f"{clip['name']}.gain.npy"), crop))
+                self.gains.append(crop_means(np.load(cache / f"{clip['name']}.gain.npy"), self.crop))
                 windows = [only(w, middle) for w, middle in zip(windows, truths[clip["name"]], strict=True)]
             self.windows += [(number, k, w) for k, w in enumerate(windows)]
             liked = any(fnmatch(clip["name"], pattern) for pattern in favoured)
             favour += [FAVOUR if liked else 1.0] * len(windows)
-        if not self.windows:
-            raise ArgumentError("crop", crop, f"a size that fits the clips in {cache}")
-        apart = np.array([w.last - w.first - 1 for _, _, w in self.windows])
-        if taught:
+        added = self.windows[begin:]
+        if not added:
+            raise ArgumentError("crop", self.crop, f"a size that fits the clips in {cache}")
+        apart = np.array([w.last - w.first - 1 for _, _, w in added])
+        if self.taught:
             # By what can be learned there: where a teacher sees no more than DIS, there is less of it.
             near = np.array(favour) / np.sqrt(apart)
-            gain = near * [self.gains[number][k].max() for number, k, _ in self.windows]
+            gain = near * [self.gains[number][k].max() for number, k, _ in added]
             share = UNIFORM * near / near.sum() + (1 - UNIFORM) * gain / max(gain.sum(), 1e-9)
         else:
             # Near frames are what a video has, and what DIS cannot follow at all teaches little.
-            hopeless = np.array([np.mean(w.mse) >= HOPELESS for _, _, w in self.windows])
+            hopeless = np.array([np.mean(w.mse) >= HOPELESS for _, _, w in added])
             share = np.array(favour) / apart * np.where(hopeless, 0.25, 1.0)
-        self.share = np.cumsum(share) / np.sum(share)
+        part: Field = share / share.sum()
+        return part
 
     def __getitem__(self, index: int) -> Sample:
         """Return sample number `index`, any integer from 0 on."""
