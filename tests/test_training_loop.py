@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from vs_slomo import weights
 from vs_slomo.errors import ArgumentError
-from vs_slomo.training import loop, teachers
+from vs_slomo.training import loop, process, teachers
 from vs_slomo.training.config import Config, Stage, Weights
 from vs_slomo.training.loop import train
 from vs_slomo.training.scenes import Scene
@@ -141,6 +141,14 @@ def test_starting_from_a_model_keeps_what_it_does(footage, tmp_path):
         )
     with pytest.raises(ArgumentError, match="width: got 16, allowed: 2 or 4"):
         loop.begin(replace(config, width=16), loop.Process.join())
+
+
+@pytest.mark.parametrize(("knows", "wanted", "used"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_bfloat16_only_where_the_processor_knows_it(monkeypatch, knows, wanted, used):
+    monkeypatch.setattr(process, "multiplies_bfloat16", lambda: knows)
+    with process.in_bfloat16(torch.device("cpu"), wanted=wanted):
+        found = torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 1, 1))
+    assert (found.dtype == torch.bfloat16) == used
 
 
 def test_the_schedule():

@@ -141,7 +141,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     max_side: int = 960
     """Frames are shrunk to this before they are cached."""
     half: bool = True
-    """The networks compute in bfloat16: twice as fast where the processor knows it."""
+    """The networks compute in bfloat16 where the processor knows it: twice as fast."""
     workers: int = 0
     """Processes that read samples, a training process; 0: it reads them itself."""
     resident: bool = False

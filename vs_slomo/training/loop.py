@@ -23,7 +23,7 @@ from vs_slomo.model.superslomo import SuperSloMo
 from .cache import prepare
 from .config import Config, Stage
 from .losses import Features, scene_losses, window_losses
-from .process import Process, loader
+from .process import Process, in_bfloat16, loader
 from .report import Progress, Report
 from .resident import Resident
 from .samples import Sample, SceneSet, Windows, collate, texture_bank
@@ -133,7 +133,7 @@ def run_stage(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
 
-        with torch.autocast(process.device.type, torch.bfloat16, enabled=config.half):
+        with in_bfloat16(process.device, wanted=config.half):
             loss, parts = objective(batch, scene, scale)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()

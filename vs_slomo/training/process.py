@@ -14,6 +14,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vs_slomo.engine.settings import multiplies_bfloat16
+
 
 @dataclass(frozen=True)
 class Process:
@@ -99,6 +101,15 @@ def in_processes[T, R](one: Callable[[T], R], items: Sequence[T], processes: int
     # OpenCV and torch have threads, which do not survive a fork.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), one_thread) as pool:
         return list(pool.map(one, items))
+
+
+def in_bfloat16(device: torch.device, *, wanted: bool = True) -> torch.autocast:
+    """Return the context in which networks compute in bfloat16, if wanted, where the device multiplies it.
+
+    A processor that does not takes ten times as long in bfloat16.
+    """
+    quick = device.type != "cpu" or multiplies_bfloat16()
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and quick)
 
 
 def one_thread() -> None:

@@ -42,7 +42,7 @@ from vs_slomo.model.warp import backwarp, padded, resize_field
 
 from .cache import BLOCK, FLOW_SCALE, Window
 from .pictures import Image
-from .process import in_processes, one_thread
+from .process import in_bfloat16, in_processes, one_thread
 
 log = logging.getLogger(__name__)
 
@@ -95,12 +95,12 @@ class Rife:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return flow (B, 4, H, W), Ft0 and Ft1 in pixels, frame 0's weight and the picture at t.
 
-        frame0, frame1: (B, 3, H, W) in [0, 1], any size. half: compute in bfloat16.
+        frame0, frame1: (B, 3, H, W) in [0, 1], any size. half: compute in bfloat16, where that is quick.
         """
         height, width = frame0.shape[-2:]
         pair = torch.cat([padded(x, RIFE_STEP) for x in (frame0, frame1)], dim=1)
         pair = pair.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(pair.device.type, torch.bfloat16, enabled=half):
+        with in_bfloat16(pair.device, wanted=half):
             # It changes the list where motion is large.
             flows, mask, merged = self.net(pair, t, list(RIFE_SCALES))
         found = (x.float()[..., :height, :width] for x in (flows[3], mask, merged[3]))
@@ -219,7 +219,7 @@ def label_clip(
             seen, weight, picture = rife(frame0, frame1, t, half=True)
             labels[k] = labelled(frame0, truth, frame1, seen, weight, given.to(device))[0].cpu().numpy()
             if model:
-                with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+                with torch.no_grad(), in_bfloat16(device):
                     other = one_model(model, device)(frame0, frame1, t, FLOW_SCALE).float()
             else:
                 flow = resized(flows[k][:4]).to(device)
