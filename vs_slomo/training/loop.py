@@ -118,7 +118,7 @@ def run_stage(
     objective: nn.Module = Objective(state.model, config, stage).to(process.device)
     if process.world > 1:
         # In a batch without a sample of its own flow the flow network has no part.
-        objective = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
+        objective = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True)
     samples, scenes = fed(config, stage, process, state.step, cache)
     sums = Progress()
     began, before = time.monotonic(), state.seconds
