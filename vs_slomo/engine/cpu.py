@@ -49,17 +49,27 @@ def before(layer: Convolution, size: Size) -> tuple[Callable[[Sequence[Tensor]],
     return lambda inputs: inputs, size
 
 
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether oneDNN is there and takes convolutions of this type on this processor.
+
+    It multiplies bfloat16 from AVX-512 on; older processors have the plain convolution for it.
+    """
+    mkldnn: bool = torch._C._has_mkldnn  # noqa: SLF001
+    if not mkldnn or dtype == torch.float16:
+        return False
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+
+
 def packed(
     weight: Tensor, bias: Tensor | None, size: Size, *, padding: int = 0, groups: int = 1, activate: bool = True
 ) -> Callable[[Tensor], Tensor]:
     """Return a convolution of (1, C, *size) whose weights are laid out for the processor once, not at each call.
 
-    TorchInductor calls the same function. Where oneDNN is missing, it is the plain convolution. activate: apply the
-    leaky ReLU in the same pass.
+    TorchInductor calls the same function. Where oneDNN cannot, it is the plain convolution (`can_pack`). activate:
+    apply the leaky ReLU in the same pass.
     """
     pads, ones = [padding, padding], [1, 1]
-    mkldnn: bool = torch._C._has_mkldnn  # noqa: SLF001
-    if not mkldnn or weight.dtype == torch.float16:
+    if not can_pack(weight.dtype):
 
         def plain(x: Tensor) -> Tensor:
             y = F.conv2d(x, weight, bias, padding=padding, groups=groups)
