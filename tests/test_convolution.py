@@ -76,6 +76,14 @@ def test_what_is_only_for_single_precision():
     assert made == ["direct"]
 
 
+@pytest.mark.parametrize("kind", [Convolution, Enlarging])
+def test_bfloat16_where_the_processor_does_not_multiply_it(monkeypatch, kind):
+    monkeypatch.setattr(cpu, "can_pack", lambda dtype: dtype == torch.float32)
+    layer = kind(4, 4, 3).bfloat16()
+    x = [part.bfloat16() for part in inputs_for(layer, 16, 24)]
+    torch.testing.assert_close(WAYS["direct"](layer, (16, 24))(*x), layer(*x))
+
+
 @pytest.mark.parametrize("taps", [2, 3, 5, 7])
 @pytest.mark.parametrize("outputs", [2, 4, 6])
 def test_toom_cook(outputs, taps):
