@@ -34,6 +34,7 @@ from vs_slomo.model.flow import FLOWS, Seen
 from vs_slomo.model.superslomo import Motion, SuperSloMo, flows_at, network_input
 from vs_slomo.model.warp import Flows
 from vs_slomo.training.cache import Image, find_clips, read_frames
+from vs_slomo.training.process import in_bfloat16
 
 METHODS = (
     "blend",
@@ -212,7 +213,11 @@ def main() -> None:
     parser.add_argument("--max-size", type=int, default=0, help="largest width; 0 is the clip's own")
     parser.add_argument("--scale", type=float, help="of the networks, in place of the model's own")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--half", action="store_true", help="networks in bfloat16: quicker, and a little worse")
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="networks in bfloat16, where the processor knows it: quicker, and a little worse",
+    )
     parser.add_argument("--json", type=Path, help="file for the figures of each case")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -226,7 +231,7 @@ def main() -> None:
     for span in arguments.spans:
         rows: Rows = defaultdict(lambda: defaultdict(list))
         for case in cases(arguments.folder, span, arguments.cases, arguments.max_size):
-            with torch.autocast("cpu", torch.bfloat16, enabled=arguments.half):
+            with in_bfloat16(torch.device("cpu"), wanted=arguments.half):
                 made = make(model, case.images, case.t, scale, arguments.methods)
             for method, picture in made.items():
                 rows[case.clip][method].append(judged(picture, case))

@@ -18,32 +18,25 @@ from vs_slomo.training.staged import PAIRS, SIZE, write_clips
 CLIPS = 2
 
 
-def write_footage(folder, frames=10):
-    """A cache of one gray clip with one window that no teacher has anything to say of."""
+def write_footage(folder):
+    """A cache of one clip of noise, with one window that no teacher has anything to say of."""
     folder.mkdir(parents=True)
     window = {"first": 0, "last": 2, "motion": 1.0, "truths": [1], "l1": [0.1], "mse": [0.1]}
-    (folder / "index.json").write_text(json.dumps([{"name": "gray", "windows": [window]}]))
-    (folder / "teacher.json").write_text(json.dumps({"gray": [1]}))
+    (folder / "index.json").write_text(json.dumps([{"name": "noise", "windows": [window]}]))
+    (folder / "teacher.json").write_text(json.dumps({"noise": [1]}))
     half, blocks = SIZE // 2, SIZE // 32
-    np.save(folder / "gray.npy", np.full((frames, SIZE, SIZE, 3), 128, np.uint8))
+    cells = np.random.default_rng(0).integers(0, 255, (10, SIZE // 8, SIZE // 8, 3), np.uint8)
+    np.save(folder / "noise.npy", cells.repeat(8, 1).repeat(8, 2))
     for name, shape in (("flow", (6, half, half)), ("teacher", (7, half, half)), ("gain", (blocks, blocks))):
-        np.save(folder / f"gray.{name}.npy", np.zeros((1, *shape), np.float32))
+        np.save(folder / f"noise.{name}.npy", np.zeros((1, *shape), np.float32))
 
 
 @pytest.fixture(scope="module")
 def caches(tmp_path_factory):
     folder = tmp_path_factory.mktemp("caches")
     write_footage(folder / "train")
-    # Patterns have more to see than gray, so the textures are noise.
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, (10, SIZE // 8, SIZE // 8, 3), np.uint8).repeat(8, 1).repeat(8, 2)
-    np.save(folder / "train" / "gray.npy", noise)
     write_clips(folder / "train", folder / "staged", CLIPS)
     return folder
-
-
-def taught(caches, **options):
-    return Windows(caches / "train", 256, own=1.0, taught=True, staged=caches / "staged", **options)
 
 
 def test_the_labels_fit_the_frames(caches):
@@ -84,7 +77,7 @@ def test_flow_between_the_ends_leads_to_t(caches):
 
 
 def test_a_third_of_the_windows(caches):
-    windows = taught(caches)
+    windows = Windows(caches / "train", 256, own=1.0, taught=True, staged=caches / "staged")
     share = np.diff(windows.share, prepend=0)
     assert share.sum() == pytest.approx(1)
     assert share[:1].sum() == pytest.approx(1 - STAGED)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .cache import BLOCK, FLOW_SCALE, Clip, Window, all_motion, dis_error
+from .pictures import Image
 from .process import in_processes
 from .samples import texture_bank
 from .scenes import Scenes, random_scenes
@@ -72,12 +73,13 @@ def write_clip(number: int, *, folder: Path, seed: int) -> Clip:
         middle = int(rng.integers(first + 1, last))
         found = all_motion(frames, first, last, np.zeros(FRAMES, np.int_))
         l1, mse = dis_error(frames[first], frames[middle], frames[last], found, (middle - first) / (last - first))
-        exact = torch.cat((scene.flows(STEP * first, STEP * last), scene.flows(STEP * last, STEP * first)), dim=1)
+        start, at, end = (STEP * k for k in (first, middle, last))
+        exact = torch.cat((scene.flows(start, end), scene.flows(end, start)), dim=1)
         motion = float(np.percentile(exact[:, :2].square().sum(1).sqrt(), 95))
         windows.append(Window(first, last, motion, (middle,), (l1,), (mse,)))
         straight = torch.zeros_like(exact[:, :2])
         flows.append(smaller(torch.cat((exact * FLOW_SCALE, straight), dim=1))[0].numpy())
-        labels.append(smaller(exact_label(scene, *(STEP * k for k in (first, middle, last))))[0].numpy())
+        labels.append(smaller(exact_label(scene, start, at, end))[0].numpy())
     name = f"staged_{number:04}"
     np.save(folder / f"{name}.npy", frames)
     np.save(folder / f"{name}.flow.npy", np.stack(flows).astype(np.float16))
@@ -86,13 +88,13 @@ def write_clip(number: int, *, folder: Path, seed: int) -> Clip:
     return Clip(name, tuple(windows))
 
 
-def exact_label(scene: Scenes, first: float, middle: float, last: float) -> Tensor:
+def exact_label(scene: Scenes, start: float, at: float, end: float) -> Tensor:
     """Return what `teachers.labelled` says of these times, here exactly and at full size, (1, 7, H, W)."""
-    flows = [scene.flows(middle, end) * FLOW_SCALE for end in (first, last)]
-    seen = [scene.visible(middle, end).float()[:, None] for end in (first, last)]
+    flows = [scene.flows(at, time) * FLOW_SCALE for time in (start, end)]
+    seen = [scene.visible(at, time).float()[:, None] for time in (start, end)]
     return torch.cat((*flows, *seen, seen[0] - seen[1]), dim=1)
 
 
-def as_picture(frames: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def as_picture(frames: Tensor) -> Image:
     """Return (B, 3, H, W) in [0, 1] as (B, H, W, 3) uint8."""
     return (frames * 255).round().byte().permute(0, 2, 3, 1).numpy()
