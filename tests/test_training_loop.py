@@ -238,7 +238,7 @@ def test_from_an_empty_folder_to_a_model_that_beats_blending(tmp_path):
         validation=str(tmp_path / "held"),
         run=str(tmp_path / "run"),
         width=4,
-        fusion="paper",  # as "dis flow" averages: what is learned is compared, not how two warps become one
+        fusion="paper",  # averages as "dis flow" does, so that only what is learned differs
         held=8,
         threads=1,
         stage=(

@@ -104,9 +104,9 @@ def in_processes[T, R](one: Callable[[T], R], items: Sequence[T], processes: int
 
 
 def in_bfloat16(device: torch.device, *, wanted: bool = True) -> torch.autocast:
-    """Return the context in which networks compute in bfloat16, if wanted, where the device multiplies it.
+    """Return the context in which networks compute in bfloat16 if it is wanted and the device multiplies it.
 
-    A processor that does not takes ten times as long in bfloat16.
+    A processor that does not multiply it takes ten times as long.
     """
     quick = device.type != "cpu" or multiplies_bfloat16()
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and quick)

@@ -1,6 +1,6 @@
 """Synthetic clips as a cache of their own, with exact labels of the motion at t.
 
-Footage has few windows in which a thing moves by its own size, and no teacher follows those. Here every flow is known.
+Footage rarely shows things that move as far as they are large, and no teacher can follow them. Here all flow is known.
 The files are those of `cache` and `teachers`, so that `samples` draws from them as from footage.
 """
 
@@ -34,7 +34,7 @@ LAYERS = 5
 SPEEDS = 2.5, 50.0
 """Range of a clip's speed, in pixels a unit of time: half a pixel to ten pixels a frame; slow ones more often."""
 SHUTTER = 0.5
-"""Every second clip has motion blur, of so much of the time between two frames."""
+"""Motion blur of every second clip, as a part of the time between two frames."""
 TEXTURES, TEXTURE = 64, 480
 """Pictures that the layers are cut from, and their height and width."""
 
