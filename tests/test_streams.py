@@ -128,7 +128,9 @@ def test_each_flow_is_found_once_and_every_stream_is_busy(devices, streams, mult
     assert len(found) == devices
     assert length - 1 <= flows <= 1.1 * (length - 1)
     assert meeting.together + meeting.alone == flows
-    assert meeting.alone <= 0.3 * flows  # at the beginning, at the end, and where a device begins a run
+    # Some wait in vain: at the beginning, at the end, where a device begins a run, and while the machine is busy with
+    # other work. Where a stream has nothing to do, all wait in vain.
+    assert meeting.alone <= 0.5 * flows
 
 
 def test_any_number_of_streams_gives_the_same(seeing_model):
