@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.warp import backwarp
+from vs_slomo.training.figures import figure, with_figures
 from vs_slomo.training.scenes import Scene, Scenes, random_scenes
 
 
@@ -90,3 +92,31 @@ def test_lighting_changes_brightness_and_blur_keeps_it():
 def test_wrong_arguments(size, layers, text):
     with pytest.raises(ArgumentError, match=text):
         Scene.random(0, *size, layers=layers)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_figures_move_as_their_flow_says(seed):
+    scene = random_scenes([seed], 128, 160, speed=2.0)
+    crowd = with_figures(scene, 2, 20, 0.5, seed)
+    assert crowd.centre.shape[1] == scene.centre.shape[1] + 2 * 6
+    flow, visible = crowd.flows(0.2, 0.8), crowd.visible(0.2, 0.8)
+    here, there = crowd.frames(0.2), crowd.frames(0.8)
+    error = (backwarp(there, flow) - here).abs().mean(1)[visible]
+    assert error.mean() < 0.01
+    assert error.mean() < 0.25 * (there - here).abs().mean(1)[visible].mean()
+    assert torch.equal(with_figures(scene, 2, 20, 0.5, seed).frames(0.2), here)
+
+
+def test_a_limb_stays_where_it_begins():
+    """Seen from the trunk, the end of each limb that is at hip or shoulder does not move, while the middle does."""
+    limbs = figure(random_scenes([1], 128, 160), 20, 0.5, np.random.default_rng(3))
+
+    def moved(along):
+        """How far a point of each layer moves in the trunk's eyes; along: in half axes from the middle, (6,)."""
+        u = torch.stack((along * limbs.stretch[..., 0], torch.zeros(1, 6)), 2)[..., None, None]
+        before, after = (limbs._from_layer(u, torch.tensor([t]))[0, :, :, 0, 0] for t in (0, 1))
+        return (after - before - limbs.velocity[0]).norm(dim=1)
+
+    limb = torch.tensor([True, True, False, False, True, True])
+    assert moved(torch.where(limb, -1.0, 0.0)).max() < 1e-2
+    assert (moved(torch.zeros(6)) > 0.5).equal(limb)

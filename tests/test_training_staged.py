@@ -16,6 +16,7 @@ from vs_slomo.training.samples import STAGED, Windows, collate
 from vs_slomo.training.staged import PAIRS, SIZE, write_clips
 
 CLIPS = 2
+"""The second one has figures."""
 
 
 def write_footage(folder):

@@ -37,7 +37,7 @@ class Scenes:
 
         p(t) + s(t) R(t) v  with  u = v + bend(v, t)
 
-    centre, swing, pace, phase: (B, L, 2); p(t) = centre + swing * sin(pace * t + phase).
+    centre, velocity, swing, pace, phase: (B, L, 2); p(t) = centre + velocity * t + swing * sin(pace * t + phase).
     angle, turn: (B, L); R(t) turns by angle + turn * t, radians, clockwise as y points downwards.
     growth: (B, L, 3), amplitude, pace, phase; s(t) = exp(amplitude * sin(pace * t + phase)).
     bend: (B, L, 2, 4), per component amplitude, wave number in x and in y, phase.
@@ -51,6 +51,7 @@ class Scenes:
     height: int
     width: int
     centre: Tensor
+    velocity: Tensor
     swing: Tensor
     pace: Tensor
     phase: Tensor
@@ -75,6 +76,18 @@ class Scenes:
         first = scenes[0]
         joined = (torch.cat([getattr(s, name) for s in scenes]) for name in _TENSORS)
         return Scenes(first.height, first.width, *joined)
+
+    def layers(self, first: int, last: int | None) -> Scenes:
+        """Return some of the layers, in the same light."""
+        parts = {name: getattr(self, name)[:, first:last] for name in _TENSORS if name != "light"}
+        return Scenes(self.height, self.width, **parts, light=self.light)
+
+    @staticmethod
+    def in_front(scenes: list[Scenes]) -> Scenes:
+        """Join the layers of scenes of one size, each in front of those before it, in the light of the first."""
+        first = scenes[0]
+        joined = {name: torch.cat([getattr(s, name) for s in scenes], 1) for name in _TENSORS if name != "light"}
+        return Scenes(first.height, first.width, **joined, light=first.light)
 
     def frames(self, t: float | Tensor, shutter: float = 0.0) -> Tensor:
         """Return the frames at t, (B, 3, H, W) in [0, 1].
@@ -128,7 +141,8 @@ class Scenes:
     def _pose(self, time: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Position, (B, L, 2, 1, 1); cosine and sine of the angle times the scale; the scale: (B, L, 1, 1)."""
         time = time.view(-1, 1)
-        position = self.centre + self.swing * torch.sin(self.pace * time.unsqueeze(2) + self.phase)
+        position = self.centre + self.velocity * time.unsqueeze(2)
+        position = position + self.swing * torch.sin(self.pace * time.unsqueeze(2) + self.phase)
         amplitude, pace, phase = self.growth.unbind(2)
         scale = torch.exp(amplitude * torch.sin(pace * time + phase))
         angle = self.angle + self.turn * time
@@ -298,6 +312,7 @@ def _random(
         bend[-1, :, 0] = 0
     parts = {
         "centre": centre,
+        "velocity": torch.zeros(layers, 2),
         "swing": swing,
         "pace": pace,
         "phase": turn * draw(layers, 2),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .cache import BLOCK, FLOW_SCALE, Clip, Window, all_motion, dis_error
+from .figures import with_figures
 from .pictures import Image
 from .process import in_processes
 from .samples import texture_bank
@@ -35,6 +36,10 @@ SPEEDS = 2.5, 50.0
 """Range of a clip's speed, in pixels a unit of time: half a pixel to ten pixels a frame; slow ones more often."""
 SHUTTER = 0.5
 """Motion blur of every second clip, as a part of the time between two frames."""
+FIGURES = 2
+"""At most in a clip; half of the clips have some."""
+WALK = 40.0
+"""The fastest figure's speed at least, in pixels a unit of time: 8 a frame."""
 TEXTURES, TEXTURE = 64, 480
 """Pictures that the layers are cut from, and their height and width."""
 
@@ -66,6 +71,10 @@ def write_clip(number: int, *, folder: Path, seed: int) -> Clip:
     speed = low + (high - low) * float(rng.random()) ** 2
     bank = torch.from_numpy(np.load(folder / "textures.npy", mmap_mode="c"))
     scene = random_scenes([int(rng.integers(2**62))], SIZE, SIZE, bank, layers=LAYERS, speed=speed, lighting=0.05)
+    if number % 4 in (1, 2):
+        middle = STEP * (FRAMES - 1) / 2
+        fast = max(speed, WALK)
+        scene = with_figures(scene, int(rng.integers(1, FIGURES + 1)), fast, middle, int(rng.integers(2**62)))
     shutter = SHUTTER * STEP if number % 2 else 0.0
     frames = np.concatenate([as_picture(scene.frames(STEP * k, shutter)) for k in range(FRAMES)])
     windows, flows, labels = [], [], []
