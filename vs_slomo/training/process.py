@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def in_processes[T, R](one: Callable[[T], R], items: Sequence[T], processes: int
     if processes < 2:
         return list(map(one, items))
     # OpenCV and torch have threads, which do not survive a fork.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), one_thread) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), begin) as pool:
         return list(pool.map(one, items))
 
 
@@ -110,6 +111,20 @@ def in_bfloat16(device: torch.device, *, wanted: bool = True) -> torch.autocast:
     """
     quick = device.type != "cpu" or multiplies_bfloat16()
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and quick)
+
+
+def begin() -> None:
+    """Begin a process that prepares: with one thread, and not for longer than the process that started it."""
+    one_thread()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Wait for the parent's end, however it comes, and end this process."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def one_thread() -> None:
