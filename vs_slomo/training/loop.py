@@ -117,8 +117,9 @@ def run_stage(
         state.optimizer.load_state_dict(saved)
     objective: nn.Module = Objective(state.model, config, stage).to(process.device)
     if process.world > 1:
-        # In a batch without a sample of its own flow the flow network has no part.
-        objective = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True)
+        # In a batch without a sample of its own flow the flow network has no part. The only buffer never changes, and
+        # PyTorch 2.14 cannot send it: each process has it from the weights.
+        objective = nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True, broadcast_buffers=False)
     samples, scenes = fed(config, stage, process, state.step, cache)
     sums = Progress()
     began, before = time.monotonic(), state.seconds
