@@ -72,9 +72,8 @@ def write_clip(number: int, *, folder: Path, seed: int) -> Clip:
     bank = torch.from_numpy(np.load(folder / "textures.npy", mmap_mode="c"))
     scene = random_scenes([int(rng.integers(2**62))], SIZE, SIZE, bank, layers=LAYERS, speed=speed, lighting=0.05)
     if number % 4 in (1, 2):
-        middle = STEP * (FRAMES - 1) / 2
-        fast = max(speed, WALK)
-        scene = with_figures(scene, int(rng.integers(1, FIGURES + 1)), fast, middle, int(rng.integers(2**62)))
+        count, half_time = int(rng.integers(1, FIGURES + 1)), STEP * (FRAMES - 1) / 2
+        scene = with_figures(scene, count, max(speed, WALK), half_time, int(rng.integers(2**62)))
     shutter = SHUTTER * STEP if number % 2 else 0.0
     frames = np.concatenate([as_picture(scene.frames(STEP * k, shutter)) for k in range(FRAMES)])
     windows, flows, labels = [], [], []
