@@ -79,14 +79,14 @@ class Scenes:
 
     def layers(self, first: int, last: int | None) -> Scenes:
         """Return some of the layers, in the same light."""
-        parts = {name: getattr(self, name)[:, first:last] for name in _TENSORS if name != "light"}
+        parts = {name: getattr(self, name)[:, first:last] for name in _LAYERED}
         return Scenes(self.height, self.width, **parts, light=self.light)
 
     @staticmethod
     def in_front(scenes: list[Scenes]) -> Scenes:
         """Join the layers of scenes of one size, each in front of those before it, in the light of the first."""
         first = scenes[0]
-        joined = {name: torch.cat([getattr(s, name) for s in scenes], 1) for name in _TENSORS if name != "light"}
+        joined = {name: torch.cat([getattr(s, name) for s in scenes], 1) for name in _LAYERED}
         return Scenes(first.height, first.width, **joined, light=first.light)
 
     def frames(self, t: float | Tensor, shutter: float = 0.0) -> Tensor:
@@ -210,6 +210,7 @@ class Scenes:
 
 
 _TENSORS = [f.name for f in fields(Scenes) if f.name not in ("height", "width")]
+_LAYERED = [name for name in _TENSORS if name != "light"]
 
 
 @dataclass(frozen=True)
