@@ -112,7 +112,7 @@ def test_a_limb_stays_where_it_begins():
     limbs = figure(random_scenes([1], 128, 160), 20, 0.5, np.random.default_rng(3))
 
     def moved(along):
-        """How far a point of each layer moves in the trunk's eyes; along: in half axes from the middle, (6,)."""
+        """How far a point of each layer moves, seen from the trunk. along: in half axes from the middle, (6,)."""
         u = torch.stack((along * limbs.stretch[..., 0], torch.zeros(1, 6)), 2)[..., None, None]
         before, after = (limbs._from_layer(u, torch.tensor([t]))[0, :, :, 0, 0] for t in (0, 1))
         return (after - before - limbs.velocity[0]).norm(dim=1)

@@ -35,7 +35,7 @@ def wait_for(true, seconds=120):
 
 
 def runs(number):
-    """Whether a process runs; one that ended and is waited for by nobody does not."""
+    """Whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

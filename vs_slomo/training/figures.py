@@ -26,7 +26,7 @@ SPREAD = 0.7
 STEEP = 0.3
 """How far a figure may lean, in radians."""
 PLAIN = 12
-"""Clothes and skin are textures without details smaller than this many pixels, for the greater part."""
+"""Pixels. Smaller details of clothes and skin are weakened."""
 
 
 def with_figures(scene: Scenes, count: int, speed: float, middle: float, seed: int) -> Scenes:
@@ -42,7 +42,7 @@ def with_figures(scene: Scenes, count: int, speed: float, middle: float, seed: i
 def figure(scene: Scenes, speed: float, middle: float, rng: np.random.Generator) -> Scenes:
     """Draw one figure as layers: far arm, far leg, trunk, head, near leg, near arm."""
     tall = scene.height * rng.uniform(*HEIGHTS)
-    # Mostly sideways; where it is in the middle of the time lies inside the picture.
+    # Mostly sideways. At `middle` it is inside the picture.
     heading = rng.normal(0, 0.3) + math.pi * rng.integers(2)
     velocity = speed * np.array((math.cos(heading), math.sin(heading)))
     trunk = rng.uniform(0.15, 0.85, 2) * (scene.width, scene.height) - middle * velocity
@@ -86,7 +86,7 @@ def figure(scene: Scenes, speed: float, middle: float, rng: np.random.Generator)
 
 
 def clothing(textures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return one of the textures, (3, h, w), or another part of it, with little of its detail."""
+    """Return one of the textures, moved to a random place and with weaker details, (3, h, w)."""
     texture = textures[rng.integers(len(textures))]
     texture = texture.roll([int(rng.integers(n)) for n in texture.shape[1:]], (1, 2))
     coarse = F.avg_pool2d(texture[None], PLAIN)
@@ -95,5 +95,5 @@ def clothing(textures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def as_layers(values: object) -> Tensor:
-    """Return what the layers have each, as one scene's."""
+    """Return one value for each layer as those of one scene, (1, L, ...)."""
     return torch.as_tensor(np.array(values), dtype=torch.float32)[None]
