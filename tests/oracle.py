@@ -6,6 +6,8 @@ channel 0 is x to the right, channel 1 is y downwards, in pixels.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 
@@ -152,20 +154,26 @@ def unet(x, parameters, net, *, last_activation):
 # --- Super SloMo (section 3) -----------------------------------------------------------------------------------
 
 
-def flow(i0, i1, parameters, *, last_activation, levels=1):
-    """F01 and F10; with more levels what is left of them in the middle, once half the size has had its say."""
-    if levels > 1:
+def flow(i0, i1, parameters, *, last_activation, levels=1, halvings=0):
+    """F01 and F10; what half the size says first, then what is left in the middle, twice where small."""
+    look = partial(look_at, parameters=parameters, last_activation=last_activation)
+    if levels == 1:
+        f01, f10 = look(i0, i1)
+    else:
         height, width = (n // 2 for n in i0.shape[1:])
         high, wide = (-(-n // 32) * 32 for n in (height, width))
         small = (resize(halve(i), high, wide) for i in (i0, i1))
         ratio = np.array([2 * width / wide, 2 * height / high])[:, None, None]
-        f01, f10 = (
-            ratio * enlarge(resize(f, height, width), 2)
-            for f in flow(*small, parameters, last_activation=last_activation, levels=levels - 1)
-        )
-        middle0, middle1 = warp(i0, (f10 - f01) / 4), warp(i1, (f01 - f10) / 4)
-        more01, more10 = flow(middle0, middle1, parameters, last_activation=last_activation)
-        return f01 + warp(more01, f01 / 2), f10 + warp(more10, f10 / 2)
+        options = {"last_activation": last_activation, "levels": levels - 1, "halvings": halvings + 1}
+        f01, f10 = (ratio * enlarge(resize(f, height, width), 2) for f in flow(*small, parameters, **options))
+    for _ in range((levels > 1) + (halvings >= 2)):
+        more01, more10 = look(warp(i0, (f10 - f01) / 4), warp(i1, (f01 - f10) / 4))
+        f01, f10 = f01 + warp(more01, f01 / 2), f10 + warp(more10, f10 / 2)
+    return f01, f10
+
+
+def look_at(i0, i1, parameters, *, last_activation):
+    """What the flow network says of two frames."""
     mean = parameters["mean"]
     out = unet(np.concatenate([i0 - mean, i1 - mean]), parameters, "flow_net", last_activation=last_activation)
     return out[0:2], out[2:4]

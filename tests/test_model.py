@@ -77,7 +77,7 @@ def test_oracle_at_other_shapes_and_scales(scale, size):
     assert error < TOLERANCE
 
 
-@pytest.mark.parametrize(("levels", "scale", "size"), [(2, 1, (33, 70)), (3, 0.5, (61, 200)), (4, 1, (31, 27))])
+@pytest.mark.parametrize(("levels", "scale", "size"), [(2, 1, (33, 70)), (3, 0.5, (61, 200)), (5, 1, (31, 27))])
 def test_oracle_with_levels(levels, scale, size):
     net = lively(8, last_activation=False)
     net.levels = levels

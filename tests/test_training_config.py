@@ -66,7 +66,7 @@ BASE = 'data = "d"\nrun = "r"\n'
             (BASE + f'[[stage]]\nname = "a"\nweights = {{ {name} = 1 }}', rf"rife: got '', .* weights\.{name} is not 0")
             for name in ("teacher", "teacher_flow", "visible")
         ),
-        (BASE + "levels = 5", "levels: got 5, allowed: a whole number from 1 to 4"),
+        (BASE + "levels = 6", "levels: got 6, allowed: a whole number from 1 to 5"),
         (BASE + '[[stage]]\nname = "a"\ntrain = "all"', "stage.train: got 'all', allowed: 'flow', 'interp', 'both'"),
         (BASE + '[[stage]]\nname = "a"\nweights = { flo = 1 }', "stage.weights.flo: got 1"),
         (BASE + '[[stage]]\nname = "a"\nweights = { perceptual = 1 }', "vgg: got ''"),

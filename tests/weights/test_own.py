@@ -115,7 +115,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         ({"licence": "MIT\x1b[2J"}, r"licence: got 'MIT\\x1b\[2J', allowed: a line of text"),
         ({"mean": (0.4, 0.4)}, r"mean: got \(0\.4, 0\.4\), allowed: three numbers"),
         ({"last_activation": "no"}, r"last_activation: got 'no', allowed: True or False"),
-        ({"levels": 5}, r"levels: got 5, allowed: a whole number from 1 to 4"),
+        ({"levels": 6}, r"levels: got 6, allowed: a whole number from 1 to 5"),
         ({"fusion": "mean"}, r"fusion: got 'mean', allowed: 'paper' or 'agreement'"),
         ({"training": "an hour"}, r"training: got 'an hour', allowed: a JSON object"),
     ],

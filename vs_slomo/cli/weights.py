@@ -65,7 +65,7 @@ def convert(
         bool | None, Parameter(help="A leaky ReLU after the last convolution, as in the public checkpoint")
     ] = None,
     levels: Annotated[
-        int | None, Parameter(metavar="N", help="At how many resolutions the flow network looks, 1 to 4")
+        int | None, Parameter(metavar="N", help="At how many resolutions the flow network looks, 1 to 5")
     ] = None,
     fusion: Annotated[FusionName | None, Parameter(help="How two warped frames become one")] = None,
     flow: Annotated[FlowName | None, Parameter(help="The default flow stage")] = None,

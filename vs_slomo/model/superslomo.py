@@ -21,6 +21,8 @@ from .warp import Flows, Warp, backwarp, padded, resize_field
 
 MEAN = (0.429, 0.431, 0.397)
 """Subtracted from RGB before the networks see it."""
+AGAIN = 2
+"""The flow network looks twice at each size that is the frames' halved so many times, or more."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class SuperSloMo(nn.Module):
         With more than one level, the network first runs at half the size, enlarged to multiples of 32. Both frames are
         then warped to the middle between them by the flow found there, and one run finds the rest of both directions.
         So it only ever sees small motion (SPyNet: Ranjan and Black, CVPR 2017). What is found in the middle is added
-        at the ends where the flow so far leads there.
+        at the ends where the flow so far leads there. At a quarter of the size and below it looks twice: motion as
+        large as the thing that moves is rarely found at once, and there a look costs a sixteenth or less.
         """
         return self._flow(i0, i1, self.levels)
 
@@ -108,12 +111,18 @@ class SuperSloMo(nn.Module):
         return self._coarse_flow(i0, i1, max(self.levels, 2))
 
     def _flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
-        if levels == 1:
-            out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
-            return out[:, :2], out[:, 2:]
-        f01, f10 = self._coarse_flow(i0, i1, levels)
-        to0, to1 = flows_at((f01, f10), 0.5)
-        left01, left10 = self._flow(self.warp(i0, to0), self.warp(i1, to1), 1)
+        flows = self._look(i0, i1) if levels == 1 else self._refined(i0, i1, self._coarse_flow(i0, i1, levels))
+        halvings = self.levels - levels
+        return self._refined(i0, i1, flows) if halvings >= AGAIN else flows
+
+    def _look(self, i0: Tensor, i1: Tensor) -> Flows:
+        out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
+        return out[:, :2], out[:, 2:]
+
+    def _refined(self, i0: Tensor, i1: Tensor, flows: Flows) -> Flows:
+        f01, f10 = flows
+        to0, to1 = flows_at(flows, 0.5)
+        left01, left10 = self._look(self.warp(i0, to0), self.warp(i1, to1))
         return f01 + self.warp(left01, f01 / 2), f10 + self.warp(left10, f10 / 2)
 
     def _coarse_flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:

@@ -23,7 +23,7 @@ BUNDLED = Path(__file__).parents[1] / "models" / "bundled.safetensors"
 SCALES = (1.0, 0.5, 0.25, 0.125)
 WIDTHS = range(1, 65)
 """Allowed channels at full resolution. More than 64 would need over 1 GB to load."""
-LEVELS = range(1, 5)
+LEVELS = range(1, 6)
 LONGEST_LINE = 200
 LONGEST_NUMBER = 40
 """Characters of a name, and of a number, in a file's metadata."""
