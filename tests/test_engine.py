@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
 from vs_slomo.errors import ArgumentError
-from vs_slomo.model.dis import between, dis_flow, nearer, refined
-from vs_slomo.model.flow import Classical, Seen
+from vs_slomo.model.dis import agreed, between, dis_flow, nearer, refined
+from vs_slomo.model.flow import Both, Classical, Seen
 from vs_slomo.model.superslomo import network_input
 from vs_slomo.weights import FLOWS, SCALES
 
@@ -233,6 +234,12 @@ def test_refined_flow_is_nearer_to_the_truth():
         assert (found - right)[..., 10:-10, 10:-10].abs().mean() < 0.5 * noise.abs().mean()
 
 
+def constant_flows(size, true, by):
+    """F01 and F10 that are off by so many pixels everywhere."""
+    f01, f10 = ((sign * true + by).view(1, 2, 1, 1).expand(1, 2, *size).contiguous() for sign in (1, -1))
+    return f01, f10
+
+
 @pytest.mark.parametrize("flat_luma", [False, True])
 def test_the_better_of_two_flows_that_are_near(flat_luma):
     """In colour: in drawings, much that moves has the luma of what is around it."""
@@ -242,10 +249,7 @@ def test_the_better_of_two_flows_that_are_near(flat_luma):
         pair = tuple(torch.cat((0.5 + 0.587 * x[:, 1:2] - 0.3, 0.5 - 0.299 * x[:, 1:2], 0 * x[:, :1]), 1) for x in pair)
         assert max(int(np.ptp(luma(x))) for x in pair) <= 1
 
-    def flows(by):
-        f01, f10 = ((sign * true + by).view(1, 2, 1, 1).expand(1, 2, *size).contiguous() for sign in (1, -1))
-        return f01, f10
-
+    flows = partial(constant_flows, size, true)
     inside = (..., slice(20, -20), slice(20, -20))
     right = flows(0.0)
     for off, wanted in ((1.5, right), (20.0, flows(20.0))):
@@ -253,6 +257,38 @@ def test_the_better_of_two_flows_that_are_near(flat_luma):
             assert torch.allclose(found[inside], expected[inside], atol=1e-3)
     for found, expected in zip(between(right, flows(1.5), nearer(*pair, right, flows(1.5))), right, strict=True):
         assert torch.allclose(found[inside], expected[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [(-0.6, 0.6, 0), (6, 0, 0), (0, 6, 0), (40, 0, 40)],
+    ids=["mean", "better", "stays", "far"],
+)
+def test_what_two_guesses_say_together(first, second, wanted):
+    size = (60, 90)
+    flows = partial(constant_flows, size, torch.tensor([3.0, 2.0]))
+    pair = textured(*size), textured(*size, 3, 2)
+    for found, expected in zip(agreed(*pair, flows(first), flows(second)), flows(wanted), strict=True):
+        inside = (..., slice(20, -20), slice(20, -20))
+        assert torch.allclose(found[inside], expected[inside], atol=1e-3)
+
+
+def test_both_also_looks_at_mirrored_frames():
+    """Here the network finds nothing but in them: their flow counts, mirrored back."""
+    size, true = (64, 96), torch.tensor([3.0, 2.0])
+    a, b = textured(*size), textured(*size, 3, 2)
+
+    class Network:
+        def flow(self, i0, i1):
+            seen = [torch.equal(x, y.flip(-1)) for x, y in ((i0, a), (i1, b))]
+            mirror = torch.tensor([-1.0, 1.0])
+            return constant_flows(size, mirror * true, 0.0) if all(seen) else constant_flows(size, true, 10.0)
+
+    gray = luma(a), luma(b)
+    far = constant_flows(size, true, 30.0)
+    found = Both().at_full_size(*gray, Seen(a, b, gray, 1.0, far), Network())
+    for flow, expected in zip(found, constant_flows(size, true, 0.0), strict=True):
+        assert (flow - expected)[..., 20:-20, 20:-20].abs().mean() < 0.2
 
 
 @pytest.mark.parametrize(("off", "moved"), [(0, (26, -16)), (25, (32, -16))])

@@ -30,6 +30,8 @@ that count."""
 NEAR = 8.0
 """Distance between two flows, in pixels, up to which the better one is taken; at twice this it no longer is. Farther
 apart a small error says little: one asphalt looks like the other."""
+GUESSES, SAME = 16.0, 2.0
+"""The same for two guesses of the network; and the distance up to which their mean is taken."""
 IN_DOUBT, SLACK = 1.25, 0.002
 """In doubt other flows are taken where they fit worse by at most this factor, and this error, of 1."""
 SOFTEN = 5
@@ -138,13 +140,13 @@ def refined(gray0: np.ndarray, gray1: np.ndarray, flow: Tensor) -> Tensor:
 
 
 def nearer(
-    frame0: Tensor, frame1: Tensor, flows: Flows, others: Flows, *, in_doubt: bool = False
+    frame0: Tensor, frame1: Tensor, flows: Flows, others: Flows, *, near: float = NEAR, in_doubt: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return where other flows fit better than (F01, F10) and differ little from them: for each, (1, 1, H, W), 0 to 1.
 
     A flow fits where the other frame, warped, looks like this one, and where the way there and back ends at its start.
     Colours count: in drawings, areas of equal luma and different colour are common.
-    frame0, frame1: (1, 3, H, W) RGB in [0, 1]. flows, others: (1, 2, H, W) float32 each, pixels.
+    frame0, frame1: (1, 3, H, W) RGB in [0, 1]. flows, others: (1, 2, H, W) float32 each, pixels. near: see `NEAR`.
     in_doubt: take the others also where they fit nearly as well.
     """
     factor, slack = (IN_DOUBT, SLACK) if in_doubt else (1.0, 0.0)
@@ -156,11 +158,29 @@ def nearer(
         return mean_around(difference + LOOP * loop, WINDOW)
 
     def share(k: int) -> Tensor:
-        apart = (flows[k] - others[k]).square().sum(1, keepdim=True).sqrt()
-        better = (misfit(k, others) < factor * misfit(k, flows) + slack) * (2 - apart / NEAR).clamp(0, 1)
-        return mean_around(better, SOFTEN)
+        better = misfit(k, others) < factor * misfit(k, flows) + slack
+        return mean_around(better * alike(flows[k], others[k], near), SOFTEN)
 
     return share(0), share(1)
+
+
+def alike(flow: Tensor, other: Tensor, near: float) -> Tensor:
+    """Return how alike two flows are, (1, 1, H, W): 1 up to `near` pixels apart, 0 from twice this on."""
+    apart = (flow - other).square().sum(1, keepdim=True).sqrt()
+    return (2 - apart / near).clamp(0, 1)
+
+
+def agreed(frame0: Tensor, frame1: Tensor, flows: Flows, others: Flows) -> Flows:
+    """Return what two guesses of the same network say together.
+
+    Their mean where they are alike. Else the others where they fit better, as `nearer` says, or the first ones.
+    """
+    better = between(flows, others, nearer(frame0, frame1, flows, others, near=GUESSES))
+    f01, f10 = (
+        torch.lerp(best, (f + other) / 2, alike(f, other, SAME))
+        for best, f, other in zip(better, flows, others, strict=True)
+    )
+    return f01, f10
 
 
 def between(flows: Flows, others: Flows, shares: tuple[Tensor, Tensor]) -> Flows:

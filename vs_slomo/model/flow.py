@@ -169,20 +169,35 @@ class Guided(Full):
         return between((grow * large01, grow * large10), fine, (share01, share10))
 
 
+def mirrored(flows: Flows) -> Flows:
+    """Return flows, (B, 2, H, W) each, of the frames mirrored from left to right."""
+    f01, f10 = (f.flip(-1) * f.new_tensor((-1, 1))[:, None, None] for f in flows)
+    return f01, f10
+
+
 class Both(Full):
-    """The flow network's flow, refined by classical means: see `dis.refined` and `dis.nearer`."""
+    """The flow network's flow, refined by classical means: see `dis.refined` and `dis.nearer`.
+
+    The network looks at mirrored frames, too. What it finds twice is more often true: see `dis.agreed`.
+    """
 
     uses_network = True
 
     def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
         """Refine the network's flow, take DIS's where that fits better nearby, and refine again."""
-        from .dis import between, nearer, refined
+        from .dis import agreed, between, nearer, refined
 
         grow = 1 / seen.scale
-        f01, f10 = (self.enlarged(f, grow, gray0) * grow for f in model.flow(seen.i0, seen.i1))
+        frame0, frame1 = (self.enlarged(x, grow, gray0) for x in (seen.i0, seen.i1))
+
+        def whole(flows: Flows) -> Flows:
+            f01, f10 = (self.enlarged(f, grow, gray0) * grow for f in flows)
+            return f01, f10
+
+        seen_mirrored = mirrored(model.flow(seen.i0.flip(-1), seen.i1.flip(-1)))
+        f01, f10 = agreed(frame0, frame1, whole(model.flow(seen.i0, seen.i1)), whole(seen_mirrored))
         near = refined(gray0, gray1, f01), refined(gray1, gray0, f10)
         classical = self.classical(gray0, gray1, seen)
-        frame0, frame1 = (self.enlarged(x, grow, gray0) for x in (seen.i0, seen.i1))
         f01, f10 = between(near, classical, nearer(frame0, frame1, near, classical))
         return refined(gray0, gray1, f01), refined(gray1, gray0, f10)
 
