@@ -31,7 +31,7 @@ NEAR = 8.0
 """Distance between two flows, in pixels, up to which the better one is taken; at twice this it no longer is. Farther
 apart a small error says little: one asphalt looks like the other."""
 GUESSES, SAME = 16.0, 2.0
-"""The same for two guesses of the network; and the distance up to which their mean is taken."""
+"""For two guesses of the network: the same distance, and the distance up to which their mean is taken, in pixels."""
 IN_DOUBT, SLACK = 1.25, 0.002
 """In doubt other flows are taken where they fit worse by at most this factor, and this error, of 1."""
 SOFTEN = 5
@@ -171,16 +171,14 @@ def alike(flow: Tensor, other: Tensor, near: float) -> Tensor:
 
 
 def agreed(frame0: Tensor, frame1: Tensor, flows: Flows, others: Flows) -> Flows:
-    """Return what two guesses of the same network say together.
+    """Return two guesses of the same network as one, (1, 2, H, W) float32 each, pixels.
 
-    Their mean where they are alike. Else the others where they fit better, as `nearer` says, or the first ones.
+    Where both are alike it is their mean. Elsewhere it is the others where they fit better, as `nearer` says, and
+    the first ones where they do not. frame0, frame1: (1, 3, H, W) RGB in [0, 1]. flows, others: (1, 2, H, W) each.
     """
     better = between(flows, others, nearer(frame0, frame1, flows, others, near=GUESSES))
-    f01, f10 = (
-        torch.lerp(best, (f + other) / 2, alike(f, other, SAME))
-        for best, f, other in zip(better, flows, others, strict=True)
-    )
-    return f01, f10
+    mean = (flows[0] + others[0]) / 2, (flows[1] + others[1]) / 2
+    return between(better, mean, (alike(flows[0], others[0], SAME), alike(flows[1], others[1], SAME)))
 
 
 def between(flows: Flows, others: Flows, shares: tuple[Tensor, Tensor]) -> Flows:

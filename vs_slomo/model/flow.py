@@ -170,7 +170,7 @@ class Guided(Full):
 
 
 def mirrored(flows: Flows) -> Flows:
-    """Return flows, (B, 2, H, W) each, of the frames mirrored from left to right."""
+    """Return flows, (B, 2, H, W) each in pixels, mirrored from left to right."""
     f01, f10 = (f.flip(-1) * f.new_tensor((-1, 1))[:, None, None] for f in flows)
     return f01, f10
 
@@ -178,7 +178,7 @@ def mirrored(flows: Flows) -> Flows:
 class Both(Full):
     """The flow network's flow, refined by classical means: see `dis.refined` and `dis.nearer`.
 
-    The network looks at mirrored frames, too. What it finds twice is more often true: see `dis.agreed`.
+    The network also looks at both frames mirrored from left to right. `dis.agreed` makes one flow of both.
     """
 
     uses_network = True
@@ -194,8 +194,9 @@ class Both(Full):
             f01, f10 = (self.enlarged(f, grow, gray0) * grow for f in flows)
             return f01, f10
 
-        seen_mirrored = mirrored(model.flow(seen.i0.flip(-1), seen.i1.flip(-1)))
-        f01, f10 = agreed(frame0, frame1, whole(model.flow(seen.i0, seen.i1)), whole(seen_mirrored))
+        first = model.flow(seen.i0, seen.i1)
+        second = mirrored(model.flow(seen.i0.flip(-1), seen.i1.flip(-1)))
+        f01, f10 = agreed(frame0, frame1, whole(first), whole(second))
         near = refined(gray0, gray1, f01), refined(gray1, gray0, f10)
         classical = self.classical(gray0, gray1, seen)
         f01, f10 = between(near, classical, nearer(frame0, frame1, near, classical))
