@@ -31,7 +31,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from vs_slomo import slomo, weights
 from vs_slomo.engine.engine import Engine
-from vs_slomo.engine.settings import Settings, check_flow, check_scale
+from vs_slomo.engine.settings import Settings, check_networks
 from vs_slomo.measure import bench
 from vs_slomo.measure.dry import dry_pair
 from vs_slomo.measure.machine import device_name, wait_for
@@ -70,8 +70,7 @@ class Day:
     def bundled(self, size: tuple[int, int], precision: str) -> Settings:
         """Return the default's settings at this size on the device."""
         info = weights.read_info("bundled")
-        scale = check_scale(None, info.scale, size, "cuda" if self.real else "cpu")
-        flow = check_flow(None, info.flow, scale, self.device)
+        scale, flow = check_networks(None, None, info, size, self.device)
         settings = {"device": self.device, "precision": precision, "scale": scale, "flow": flow}
         return Settings(model=weights.find("bundled"), **settings)
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 import weakref
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,7 +21,14 @@ from vs_slomo.engine import settings
 from vs_slomo.engine.cache import ByteCache
 from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
-from vs_slomo.engine.settings import DTYPES, check_device, check_flow, check_precision, check_scale
+from vs_slomo.engine.settings import (
+    DTYPES,
+    check_device,
+    check_flow,
+    check_networks,
+    check_precision,
+    check_scale,
+)
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.dis import agreed, between, dis_flow, nearer, refined
 from vs_slomo.model.flow import Both, Classical, Seen
@@ -127,6 +135,19 @@ def test_scale_by_size_and_device():
     assert all(scales == [1, 1, 1, 1, 1, 1, 0.5] for device, scales in found.items() if device != "cpu")
     assert [check_scale(None, 1, size, "cpu") for size in sizes] == [1] * 7  # public checkpoints
     assert [check_scale("auto", 1, size, "cpu") for size in sizes] == [1, 1, 1, 1, 1, 0.5, 0.25]
+
+
+def test_flow_at_full_size_lets_the_networks_see_large_pictures_smaller():
+    bundled = weights.read_info("bundled")
+    large, small = (1280, 720), (640, 360)
+    assert check_networks(None, None, bundled, large, "cpu") == (0.25, "guided")
+    assert check_networks(None, None, bundled, small, "cpu") == (1, "both")
+    assert check_networks(None, None, bundled, (3840, 2160), "cuda") == (0.5, "unet")
+    assert check_networks(0.5, None, bundled, large, "cpu") == (0.5, "guided")
+    found = {flow: check_networks(None, flow, bundled, large, "cpu")[0] for flow in FLOWS}
+    assert found == {"unet": 0.5, "dis": 0.25, "guided": 0.25, "both": 0.5, "fast": 0.5}
+    assert check_networks(None, "dis", replace(bundled, scale=1.0), large, "cpu") == (1, "dis")  # public checkpoints
+    assert check_networks(None, "dis", replace(bundled, scale=0.125), large, "cpu") == (0.125, "dis")
 
 
 def test_flow():
@@ -294,8 +315,8 @@ def test_both_also_looks_at_mirrored_frames():
 @pytest.mark.parametrize(("off", "moved"), [(0, (26, -16)), (25, (32, -16))])
 @pytest.mark.parametrize("size", [(256, 512), (250, 500)])
 def test_guided_flow_is_classical_where_that_fits(monkeypatch, shifting_model, size, off, moved):
-    """At a quarter of the networks' resolution the network finds 8 * SHIFT. That stands where DIS is off."""
-    engine = Engine(settings_for(shifting_model, flow="guided", scale=0.5))
+    """At half of the networks' resolution the network finds 8 * SHIFT. That stands where DIS is off."""
+    engine = Engine(settings_for(shifting_model, flow="guided", scale=0.25))
     a, b = textured(*size), textured(*size, *moved)
     seen, flow_net = [], engine.model.flow_net
 
@@ -307,7 +328,7 @@ def test_guided_flow_is_classical_where_that_fits(monkeypatch, shifting_model, s
 
     monkeypatch.setattr("vs_slomo.model.dis.dis_flow", dis)
     monkeypatch.setattr(flow_net, "forward", lambda x, forward=flow_net.forward: seen.append(x.shape) or forward(x))
-    pair = engine.pair(network_input(a, 0.5), network_input(b, 0.5), gray)
+    pair = engine.pair(network_input(a, 0.25), network_input(b, 0.25), gray)
     assert [height for *_, height, _ in seen] == [32]
     inside = (..., slice(50, 130), slice(60, 200))
     for found, sign in zip(pair.finest, (1, -1), strict=True):

@@ -10,7 +10,7 @@ import torch
 
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.flow import BOTH, CLASSICAL, FLOWS, GUIDED, NETWORK, FlowName, FlowStage
-from vs_slomo.weights import SCALES
+from vs_slomo.weights import SCALES, ModelInfo
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -114,6 +114,22 @@ def multiplies_bfloat16() -> bool:
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return onednn and asked is not None and bool(asked())
+
+
+def check_networks(
+    scale: float | str | None, flow: str | None, info: ModelInfo, size: tuple[int, int], device: str
+) -> tuple[float, FlowName]:
+    """Return the networks' resolution, as a part of the picture's, and the flow stage's name. Raises ArgumentError.
+
+    scale, flow: as `check_scale` and `check_flow` say. info: of the model. size: the picture's width and height.
+    device: its name. Without a scale, a stage whose flow has the picture's resolution lets the networks see large
+    pictures smaller: see `FlowStage.part`.
+    """
+    found = check_scale(scale, info.scale, size, device)
+    name = check_flow(flow, info.flow, found, device)
+    if scale is None and found < 1:
+        found = max(found * FLOWS[name].part, SCALES[-1])
+    return found, name
 
 
 def check_scale(scale: float | str | None, native: float, size: tuple[int, int], device: str) -> float:

@@ -12,7 +12,7 @@ import vapoursynth as vs
 from vs_slomo import weights
 from vs_slomo.clips import borders as borders_of
 from vs_slomo.clips import cuts, duplicates, formats
-from vs_slomo.engine.settings import Settings, check_device, check_flow, check_precision, check_scale
+from vs_slomo.engine.settings import Settings, check_device, check_networks, check_precision
 from vs_slomo.errors import ArgumentError
 
 from .entry import check_switch
@@ -115,14 +115,14 @@ def check_options(size: tuple[int, int], function: str = "check_options", **give
     info = weights.read_info(told["model"])
     devices = check_devices(told["device"])
     device = devices[0]
-    scale = check_scale(told["scale"], info.scale, size, device)
+    scale, flow = check_networks(told["scale"], told["flow"], info, size, device)
     settings = Settings(
         # Absolute: vspipe changes the working directory while it loads the script, and only then.
         model=weights.find(told["model"]).absolute(),
         device=device,
         precision=check_precision(told["precision"], device),
         scale=scale,
-        flow=check_flow(told["flow"], info.flow, scale, device),
+        flow=flow,
         tile=told["tile"],
     )
     sc_clip, dedupe, num_streams = told["sc_clip"], told["dedupe"], told["num_streams"]

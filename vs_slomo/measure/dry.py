@@ -29,7 +29,7 @@ from vs_slomo.clips.frames import as_rgb
 from vs_slomo.engine.cache import FrameCache
 from vs_slomo.engine.engine import Engine
 from vs_slomo.engine.pair import Pair
-from vs_slomo.engine.settings import Settings, check_flow, check_precision, check_scale
+from vs_slomo.engine.settings import Settings, check_networks, check_precision
 from vs_slomo.model.superslomo import SuperSloMo
 
 CARD_BYTES = 80 << 30
@@ -253,8 +253,8 @@ def dry_pair(
     kernels of ours (XPU, MPS), which PyTorch does not fake where it was built without them.
     """
     kind = "cuda" if device == "meta" else device
-    scale = check_scale(None, info.scale, size, kind)
-    flow, chosen = check_flow(None, info.flow, scale, kind), check_precision(precision, kind)
+    scale, flow = check_networks(None, None, info, size, kind)
+    chosen = check_precision(precision, kind)
     with dry(device) as counting:
         engine = dry_engine(info, device=device, precision=chosen, scale=scale, flow=flow)
         kept, (width, height) = FrameCache(device), size

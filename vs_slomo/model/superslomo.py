@@ -104,16 +104,16 @@ class SuperSloMo(nn.Module):
         at the ends where the flow so far leads there. At a quarter of the size and below it looks twice: motion as
         large as the thing that moves is rarely found at once, and there a look costs a sixteenth or less.
         """
-        return self._flow(i0, i1, self.levels)
+        return self._flow(i0, i1, self.levels, self.levels - AGAIN)
 
     def coarse_flow(self, i0: Tensor, i1: Tensor) -> Flows:
-        """Return what `flow` knows before its look at full size, at full size: a quarter of the work."""
-        return self._coarse_flow(i0, i1, max(self.levels, 2))
+        """Return flow found at half the size and below, once at each size, at full size: a sixth of the work."""
+        return self._coarse_flow(i0, i1, max(self.levels, 2), 0)
 
-    def _flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
-        flows = self._look(i0, i1) if levels == 1 else self._refined(i0, i1, self._coarse_flow(i0, i1, levels))
-        halvings = self.levels - levels
-        return self._refined(i0, i1, flows) if halvings >= AGAIN else flows
+    def _flow(self, i0: Tensor, i1: Tensor, levels: int, twice: int) -> Flows:
+        """Look at so many sizes, and twice at so many of the smallest."""
+        flows = self._look(i0, i1) if levels == 1 else self._refined(i0, i1, self._coarse_flow(i0, i1, levels, twice))
+        return self._refined(i0, i1, flows) if levels <= twice else flows
 
     def _look(self, i0: Tensor, i1: Tensor) -> Flows:
         out = self.flow_net(torch.cat((i0 - self.mean, i1 - self.mean), dim=1)).float()
@@ -125,7 +125,7 @@ class SuperSloMo(nn.Module):
         left01, left10 = self._look(self.warp(i0, to0), self.warp(i1, to1))
         return f01 + self.warp(left01, f01 / 2), f10 + self.warp(left10, f10 / 2)
 
-    def _coarse_flow(self, i0: Tensor, i1: Tensor, levels: int) -> Flows:
+    def _coarse_flow(self, i0: Tensor, i1: Tensor, levels: int, twice: int) -> Flows:
         # Stretched to whole multiples, not padded: what enters through the border would move with the padding.
         height, width = (n // 2 for n in i0.shape[-2:])
         high, wide = (n + -n % MULTIPLE for n in (height, width))
@@ -137,7 +137,7 @@ class SuperSloMo(nn.Module):
                 torch.cat((flow[:, :1] * (width / wide), flow[:, 1:] * (height / high)), dim=1), 2, 2
             )
 
-        f01, f10 = map(at_full_size, self._flow(small0, small1, levels - 1))
+        f01, f10 = map(at_full_size, self._flow(small0, small1, levels - 1, twice))
         return f01, f10
 
     def refine(
