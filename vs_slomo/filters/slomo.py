@@ -79,7 +79,7 @@ def slomo(
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
     scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is 1 for clips up to 640x480
-        on the CPU and up to 1920x1088 on a GPU. For larger ones it is the model's own, and half of that where the flow is
+        on the CPU and up to 1920x1088 on a GPU. For larger ones it is the model's own, and half of that with the flow
         "dis" or "guided". "auto" halves the model's own until the networks see at most 2^20 pixels (see
         `settings.check_networks`).
     flow: "unet" (the paper's network), "dis" (classical flow on the CPU at full resolution), "guided" (classical flow
