@@ -263,9 +263,10 @@ class Row(NamedTuple):
 
 
 DOUBLING = (
-    Row(Enlarging, 3, 1, 256, "toom-cook"),
-    Row(Enlarging, 3, 1, 128, "toom-cook", (0, 1500)),
-    Row(Enlarging, 3, 1, 1, "folded"),
+    Row(Enlarging, 3, 1, 256, "toom-cook", (100, math.inf)),
+    Row(Enlarging, 3, 1, 128, "toom-cook", (400, 1500)),
+    Row(Enlarging, 3, 1, 64, "folded", (900, math.inf)),
+    Row(Enlarging, 3, 1, 1, "folded", (3000, math.inf)),
 )
 TABLES: dict[str, tuple[Row, ...]] = {
     "AVX512": (
