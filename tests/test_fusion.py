@@ -7,8 +7,9 @@ import torch
 
 from vs_slomo.engine.render import render
 from vs_slomo.metrics import psnr
-from vs_slomo.model.agreement import agreed, coarse_mean, mean_around, stilled
+from vs_slomo.model.agreement import agreed, coarse_mean, stilled
 from vs_slomo.model.fusion import FUSIONS
+from vs_slomo.model.steady import mean_around
 from vs_slomo.model.superslomo import Motion
 from vs_slomo.model.warp import backwarp
 

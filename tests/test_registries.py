@@ -18,6 +18,7 @@ from vs_slomo.engine.settings import check_flow
 from vs_slomo.errors import ArgumentError
 from vs_slomo.model.flow import FLOWS, FlowStage, Found
 from vs_slomo.model.fusion import DRAFT, FUSIONS, Fusion
+from vs_slomo.model.steady import mean_around
 from vs_slomo.model.superslomo import network_input
 
 PACKAGE = Path(__file__).parents[1] / "vs_slomo"
@@ -49,7 +50,7 @@ class Second(Fusion):
 
     def fuse(self, moving, way):
         warped = way.warp(moving, "bilinear")
-        return (warped.plane1 + way.mean(warped.plane1, 3)) / 2
+        return (warped.plane1 + mean_around(warped.plane1, 3)) / 2
 
 
 def test_a_new_flow_stage(shifting_model, monkeypatch):

@@ -82,7 +82,7 @@ def plain(
 
 
 class OpenCV(Way):
-    """Planes of batch 1 on the CPU, by OpenCV's remap and blur: exact up to rounding, in half of the time or less.
+    """Planes of batch 1 on the CPU, by OpenCV's remap: exact up to rounding, in half of the time or less.
 
     top: the row of the planes at which the flows begin; they may have fewer rows than the planes.
     """
@@ -106,13 +106,6 @@ class OpenCV(Way):
                 cv2.remap(plane, x_map, y_map, interpolation, dst=target, borderMode=cv2.BORDER_REPLICATE)
         return Warped(warped[0], warped[1], sources[0][None], sources[1][None])
 
-    def mean(self, planes: Tensor, size: int) -> Tensor:
-        """Average by `cv2.blur`, whose time does not grow with the size."""
-        out = torch.empty_like(planes)
-        for plane, target in zip(planes[0].numpy(), out[0].numpy(), strict=True):
-            cv2.blur(plane, (size, size), dst=target, borderType=cv2.BORDER_REPLICATE)
-        return out
-
 
 def with_opencv(
     motion: Motion,
@@ -124,7 +117,7 @@ def with_opencv(
     peak: float = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Return the same as `plain`, by OpenCV's resize, remap and blur in bands of rows, `rounded` to a type."""
+    """Return the same as `plain`, by OpenCV's resize and remap in bands of rows, `rounded` to a type."""
     (x, y), (height, width) = origin, plane0.shape[-2:]
     grow_x, grow_y = _growth(motion, ratio_x, ratio_y)
     fields = _fields(motion, min(grow_x, 1), min(grow_y, 1))

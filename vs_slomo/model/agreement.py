@@ -6,13 +6,11 @@ noise, or detail in a wrong place; averaging it gives blur and ghosts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .steady import enlarged
+from .steady import enlarged, mean_around
 
 DETAIL = 7
 """Detail is the difference to the mean over so many pixels squared."""
@@ -30,16 +28,6 @@ the second something fades in or out."""
 NOTHING = 1e-6
 """Power of detail below which nothing is shared and nothing lost, for planes that reach 1."""
 
-Mean = Callable[[Tensor, int], Tensor]
-"""From (B, C, H, W) and an odd size to the mean of size x size pixels around each, the border repeated."""
-
-
-def mean_around(planes: Tensor, size: int) -> Tensor:
-    """Return the mean of size x size pixels around each of (B, C, H, W), the border repeated."""
-    edge = size // 2
-    across = F.avg_pool2d(F.pad(planes, (edge, edge, 0, 0), mode="replicate"), (1, size), 1)
-    return F.avg_pool2d(F.pad(across, (0, 0, edge, edge), mode="replicate"), (size, 1), 1)
-
 
 def agreed(
     warped0: Tensor,
@@ -48,28 +36,27 @@ def agreed(
     moved: Tensor,
     t: float | Tensor,
     peak: float = 1.0,
-    mean: Mean = mean_around,
 ) -> Tensor:
     """Return the frame at t, (B, C, H, W), from both warped frames.
 
     warped0, warped1: (B, C, H, W). weight: frame 0's share, (B, 1, H, W) in [0, 1]. moved: the motion from frame to
-    frame, (B, 2, H, W), pixels. peak: the planes' range. mean: a faster `mean_around`.
+    frame, (B, 2, H, W), pixels. peak: the planes' range.
 
     At rest the detail is the nearer frame's, so that new frames have the same grain as the others.
     """
     fused = torch.lerp(warped1, warped0, weight)
-    smooth0, smooth1 = mean(warped0, DETAIL), mean(warped1, DETAIL)
+    smooth0, smooth1 = mean_around(warped0, DETAIL), mean_around(warped1, DETAIL)
     detail0, detail1 = warped0 - smooth0, warped1 - smooth1
     detail = torch.lerp(detail1, detail0, weight)
     difference = warped0 - warped1
     with torch.no_grad():
         shared, power = (
-            coarse_mean(x.sum(1, keepdim=True), AGREEMENT, mean) + NOTHING * peak**2
+            coarse_mean(x.sum(1, keepdim=True), AGREEMENT) + NOTHING * peak**2
             for x in (detail0 * detail1, detail.square())
         )
         # Where only one frame is visible there is nothing to agree with. Squared: pictures look soft otherwise.
         lost = ((1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))).square()
-        light = coarse_mean(difference, GRAIN, mean)
+        light = coarse_mean(difference, GRAIN)
         changed = (smooth0 - smooth1).abs().mean(1, keepdim=True) / peak
         rest = below(length(moved), REST) * below(changed, CHANGED)
         nearest = 1.0 * (t <= 0.5)
@@ -108,8 +95,8 @@ def below(x: Tensor, bounds: tuple[float, float]) -> Tensor:
     return ((none - x) / (none - full)).clamp_(0, 1)
 
 
-def coarse_mean(x: Tensor, cells: int, mean: Mean = mean_around) -> Tensor:
+def coarse_mean(x: Tensor, cells: int) -> Tensor:
     """Return a coarse mean around each pixel of (B, C, H, W): over cells x cells cells of 8x8 pixels."""
     height, width = x.shape[-2:]
-    means = mean(F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False), cells)
+    means = mean_around(F.avg_pool2d(x, CELL, ceil_mode=True, count_include_pad=False), cells)
     return enlarged(means, CELL, CELL)[..., :height, :width]

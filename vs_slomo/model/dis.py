@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .agreement import mean_around
 from .bands import in_bands
 from .curved import bent
 from .fusion import PLAIN, Fusion
+from .steady import mean_around
 from .superslomo import Motion, flows_at
 from .warp import Flows, backwarp, pixel_grid, round_trip
 
@@ -153,8 +153,8 @@ def nearer(
     frames = frame0.float(), frame1.float()
 
     def misfit(k: int, found: Flows) -> Tensor:
-        difference = (frames[k] - backwarp(frames[1 - k], found[k])).abs().mean(1, keepdim=True)
-        loop = round_trip(found[k], found[1 - k])[0].sqrt().clamp(max=LONGEST_LOOP)
+        difference = (frames[k] - remapped(frames[1 - k], found[k])).abs().mean(1, keepdim=True)
+        loop = round_trip(found[k], found[1 - k], remapped)[0].sqrt().clamp(max=LONGEST_LOOP)
         return mean_around(difference + LOOP * loop, WINDOW)
 
     def share(k: int) -> Tensor:

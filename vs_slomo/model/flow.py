@@ -83,22 +83,36 @@ class Network(FlowStage):
         return Found(model.flow(seen.i0, seen.i1))
 
 
-class Full(FlowStage):
-    """A stage that finds the flow at the picture's resolution, on the CPU."""
+class WithClassical(FlowStage):
+    """A stage that runs DIS on the CPU."""
 
     needs_gray = True
     iterations: int = 5
+    finest = 0.5
+    """The resolution of its flow, as a part of the picture's, where the networks' is not higher. DIS (medium) itself
+    ends at half of the picture's, and doubles what it found."""
 
-    def ratio(self, scale: float) -> float:  # noqa: ARG002  # a stage may use it
-        """Return the picture's resolution."""
-        return 1.0
+    def ratio(self, scale: float) -> float:
+        """Return the higher one of both resolutions."""
+        return max(scale, self.finest)
 
-    def classical(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen) -> Flows:
-        """Return DIS's flow in both directions, side by side where the networks are elsewhere."""
+    @abstractmethod
+    def found(self, seen: Seen, model: SuperSloMo) -> Flows:
+        """Return F01 and F10 at `ratio`, on the networks' device."""
+
+    def find(self, seen: Seen, model: SuperSloMo) -> Found:
+        """Find the flow, and shrink it for the networks."""
+        f01, f10 = self.found(seen, model)
+        shrink = seen.scale / self.ratio(seen.scale)
+        return Found((f01, f10)) if shrink == 1 else Found(resized((f01, f10), shrink), (f01, f10))
+
+    def classical(self, seen: Seen) -> Flows:
+        """Return DIS's flow in both directions, each (1, 2, H, W), side by side where the networks are elsewhere."""
         from .dis import dis_flow
 
         if seen.classical is not None:
             return seen.classical
+        gray0, gray1 = grays(seen)
 
         def found(way: tuple[np.ndarray, np.ndarray]) -> Tensor:
             return dis_flow(*way, iterations=self.iterations)
@@ -110,46 +124,45 @@ class Full(FlowStage):
             there, back = threads.map(found, ways)
         return there, back
 
-    @abstractmethod
-    def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
-        """Return F01 and F10, (1, 2, H, W) float32 on the CPU, in the picture's pixels, without padding."""
+    def fitted(self, flows: Flows, seen: Seen) -> Flows:
+        """Return flows (1, 2, H, W) of the picture at `ratio`, padded as the networks' input is, on its device."""
+        from .warp import padded, padded_to
 
-    @staticmethod
-    def enlarged(field: Tensor, ratio: float, gray: np.ndarray) -> Tensor:
-        """Return a field (B, C, h, w), so many times as large, on the CPU: of the size of the picture, (H, W)."""
-        from .warp import resize_field
-
-        height, width = gray.shape
-        return resize_field(field.float().cpu(), ratio, ratio)[..., :height, :width]
-
-    def find(self, seen: Seen, model: SuperSloMo) -> Found:
-        """Find the flow at full size, and shrink it for the interpolation network."""
-        from .warp import padded_to, resize_field
-
-        if seen.gray is None:
-            raise TypeError("this flow stage needs both frames in gray")
-        found = self.at_full_size(*seen.gray, seen, model)
-        size = (round(n / seen.scale) for n in seen.i0.shape[-2:])
-        height, width = size
-        f01, f10 = (padded_to(f.to(seen.i0.device), height, width) for f in found)
-        if seen.scale == 1:
-            return Found((f01, f10))
-        small01, small10 = (resize_field(f, seen.scale, seen.scale) * seen.scale for f in (f01, f10))
-        return Found((small01, small10), (f01, f10))
+        ratio = self.ratio(seen.scale)
+        step, (height, width) = round(1 / ratio), (round(n * ratio / seen.scale) for n in seen.i0.shape[-2:])
+        if any(n % step for n in flows[0].shape[-2:]):
+            flows = padded(flows[0], step), padded(flows[1], step)
+        f01, f10 = (padded_to(f, height, width).to(seen.i0.device) for f in resized(flows, ratio))
+        return f01, f10
 
 
-class Classical(Full):
+def grays(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    """Return both frames in gray."""
+    if seen.gray is None:
+        raise TypeError("this flow stage needs both frames in gray")
+    return seen.gray
+
+
+def resized(flows: Flows, ratio: float) -> Flows:
+    """Return F01 and F10, (B, 2, H, W) each, at another resolution, in its pixels. ratio: a power of two."""
+    from .warp import resize_field
+
+    f01, f10 = (f if ratio == 1 else resize_field(f, ratio, ratio) * ratio for f in flows)
+    return f01, f10
+
+
+class Classical(WithClassical):
     """DIS (Kroeger et al., ECCV 2016) by OpenCV."""
 
     part = 0.5
     """Within 0.1 dB of 1 at 1280x720, for a quarter of the second network's time."""
 
-    def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:  # noqa: ARG002
+    def found(self, seen: Seen, model: SuperSloMo) -> Flows:  # noqa: ARG002  # a stage may use it
         """Run it in both directions."""
-        return self.classical(gray0, gray1, seen)
+        return self.fitted(self.classical(seen), seen)
 
 
-class Guided(Full):
+class Guided(WithClassical):
     """DIS where it fits, and else the flow network's flow, found at half of the networks' resolution."""
 
     uses_network = True
@@ -157,20 +170,17 @@ class Guided(Full):
     iterations = 0
     """Within 0.03 dB of 5 here, in less than half of the time."""
 
-    def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
+    def found(self, seen: Seen, model: SuperSloMo) -> Flows:
         """Compare both at the networks' resolution; see `dis.nearer`."""
         from .dis import between, nearer
-        from .warp import padded_to, resize_field
+        from .warp import resize_field
 
-        fine = self.classical(gray0, gray1, seen)
-        i0, i1 = seen.i0, seen.i1
-        f01, f10 = (f.cpu() for f in model.coarse_flow(i0, i1))
-        grow = 1 / seen.scale
-        padding = [round(n * grow) for n in i0.shape[-2:]]
-        small01, small10 = (resize_field(padded_to(f, *padding), 1 / grow, 1 / grow) / grow for f in fine)
-        shares = nearer(i0.cpu(), i1.cpu(), (f01, f10), (small01, small10), in_doubt=True)
-        large01, large10, share01, share10 = (self.enlarged(x, grow, gray0) for x in (f01, f10, *shares))
-        return between((grow * large01, grow * large10), fine, (share01, share10))
+        grow = self.ratio(seen.scale) / seen.scale
+        fine = self.fitted(self.classical(seen), seen)
+        coarse = model.coarse_flow(seen.i0, seen.i1)
+        share01, share10 = nearer(seen.i0, seen.i1, coarse, resized(fine, 1 / grow), in_doubt=True)
+        shares = resize_field(share01, grow, grow), resize_field(share10, grow, grow)
+        return between(resized(coarse, grow), fine, shares)
 
 
 def mirrored(flows: Flows) -> Flows:
@@ -179,30 +189,43 @@ def mirrored(flows: Flows) -> Flows:
     return f01, f10
 
 
-class Both(Full):
+class Both(WithClassical):
     """The flow network's flow, refined by classical means: see `dis.refined` and `dis.nearer`.
 
     The network also looks at both frames mirrored from left to right. `dis.agreed` makes one flow of both.
     """
 
     uses_network = True
+    finest = 1.0
 
-    def at_full_size(self, gray0: np.ndarray, gray1: np.ndarray, seen: Seen, model: SuperSloMo) -> Flows:
-        """Refine the network's flow, take DIS's where that fits better nearby, and refine again."""
+    def found(self, seen: Seen, model: SuperSloMo) -> Flows:
+        """Return what is found at full size."""
+        return self.fitted(self.at_full_size(seen, model), seen)
+
+    def at_full_size(self, seen: Seen, model: SuperSloMo) -> Flows:
+        """Refine the network's flow, take DIS's where that fits better nearby, and refine again.
+
+        Each (1, 2, H, W) float32 on the CPU, in the picture's pixels, without padding.
+        """
         from .dis import agreed, between, nearer, refined
+        from .warp import resize_field
 
+        gray0, gray1 = grays(seen)
+        height, width = gray0.shape
         grow = 1 / seen.scale
-        frame0, frame1 = (self.enlarged(x, grow, gray0) for x in (seen.i0, seen.i1))
 
-        def whole(flows: Flows) -> Flows:
-            f01, f10 = (self.enlarged(f, grow, gray0) * grow for f in flows)
-            return f01, f10
+        def whole(field: Tensor) -> Tensor:
+            return resize_field(field.float().cpu(), grow, grow)[..., :height, :width]
 
+        def guess(flows: Flows) -> Flows:
+            return whole(flows[0]) * grow, whole(flows[1]) * grow
+
+        frame0, frame1 = whole(seen.i0), whole(seen.i1)
         first = model.flow(seen.i0, seen.i1)
         second = mirrored(model.flow(seen.i0.flip(-1), seen.i1.flip(-1)))
-        f01, f10 = agreed(frame0, frame1, whole(first), whole(second))
+        f01, f10 = agreed(frame0, frame1, guess(first), guess(second))
         near = refined(gray0, gray1, f01), refined(gray1, gray0, f10)
-        classical = self.classical(gray0, gray1, seen)
+        classical = self.classical(seen)
         f01, f10 = between(near, classical, nearer(frame0, frame1, near, classical))
         return refined(gray0, gray1, f01), refined(gray1, gray0, f10)
 
@@ -225,9 +248,7 @@ class Fast(FlowStage):
         from .dis import dis_flow, shrunk
         from .unet import MULTIPLE
 
-        if seen.gray is None:
-            raise TypeError("this flow stage needs both frames in gray")
-        gray0, gray1 = (shrunk(x, round(1 / seen.scale)) for x in seen.gray)
+        gray0, gray1 = (shrunk(x, round(1 / seen.scale)) for x in grays(seen))
         height, width = gray0.shape
         edges = (0, 0), (0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE)
 

@@ -1,7 +1,7 @@
 """How two warped frames become one: one class for each fusion, and their registry `FUSIONS`.
 
 A fusion decides how planes are sampled and how both warped planes are combined. It is given a `Way`, which knows how
-planes are warped and averaged on a device: plain PyTorch (`PyTorch`, here), or OpenCV (`engine.render`).
+planes are warped on a device: plain PyTorch (`PyTorch`, here), or OpenCV (`engine.render`).
 
 A new fusion is a class here and a line in `FUSIONS`. This module does not load torch before a fusion runs, so that
 the names of all fusions are cheap to ask for.
@@ -52,15 +52,11 @@ class Moving(NamedTuple):
 
 
 class Way(ABC):
-    """How planes are warped and averaged on a device."""
+    """How planes are warped on a device."""
 
     @abstractmethod
     def warp(self, moving: Moving, sampling: str) -> Warped:
         """Return both planes as seen through ft0 and ft1. sampling: "bilinear" or "bicubic"."""
-
-    @abstractmethod
-    def mean(self, planes: Tensor, size: int) -> Tensor:
-        """Return the mean of size x size pixels around each of (B, C, H, W), the border repeated. size: odd."""
 
 
 class PyTorch(Way):
@@ -72,12 +68,6 @@ class PyTorch(Way):
 
         plane0, plane1, ft0, ft1, *_ = moving
         return Warped(backwarp(plane0, ft0, sampling), backwarp(plane1, ft1, sampling), ft0, ft1)
-
-    def mean(self, planes: Tensor, size: int) -> Tensor:
-        """Average by two passes of pooling."""
-        from .agreement import mean_around
-
-        return mean_around(planes, size)
 
 
 class Fusion(ABC):
@@ -122,7 +112,7 @@ class Agreement(Fusion):
         ft0, ft1 = stilled(moving.ft0, moving.ft1)
         warped = way.warp(moving._replace(ft0=ft0, ft1=ft1), "bicubic")
         weight = weight0(moving.logit, moving.t)
-        return agreed(warped.plane0, warped.plane1, weight, warped.moved, moving.t, moving.peak, way.mean)
+        return agreed(warped.plane0, warped.plane1, weight, warped.moved, moving.t, moving.peak)
 
 
 FusionName = Literal["paper", "agreement"]

@@ -64,6 +64,18 @@ def averaged(x: Tensor, factor_x: int, factor_y: int) -> Tensor:
     return _resized(x[..., : height * factor_y, : width * factor_x], height, width, cv2.INTER_AREA)
 
 
+def mean_around(x: Tensor, size: int) -> Tensor:
+    """Return the mean of size x size pixels around each of (B, C, H, W), the border repeated. size: odd."""
+    if not _plain(x) or x.dtype != torch.float32:
+        edge = size // 2
+        across = F.avg_pool2d(F.pad(x, (edge, edge, 0, 0), mode="replicate"), (1, size), 1)
+        return F.avg_pool2d(F.pad(across, (0, 0, edge, edge), mode="replicate"), (size, 1), 1)
+    out = torch.empty(x.shape)
+    for plane, target in zip(x.contiguous().flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), strict=True):
+        cv2.blur(plane, (size, size), dst=target, borderType=cv2.BORDER_REPLICATE)  # its time does not grow with size
+    return out
+
+
 def _resized(x: Tensor, height: int, width: int, interpolation: int) -> Tensor:
     out = torch.empty(*x.shape[:2], height, width)
     for plane, target in zip(x.contiguous().flatten(0, 1).numpy(), out.flatten(0, 1).numpy(), strict=True):
