@@ -51,17 +51,18 @@ def agreed(
     difference = warped0 - warped1
     with torch.no_grad():
         shared, power = (
-            coarse_mean(x.sum(1, keepdim=True), AGREEMENT) + NOTHING * peak**2
-            for x in (detail0 * detail1, detail.square())
+            coarse_mean(summed(x), AGREEMENT).add_(NOTHING * peak**2) for x in (detail0 * detail1, detail.square())
         )
         # Where only one frame is visible there is nothing to agree with. Squared: pictures look soft otherwise.
-        lost = ((1 - (shared / power).clamp_(0, 1)) * (4 * weight * (1 - weight))).square()
+        lost = (1 - shared.div_(power).clamp_(0, 1)).mul_(4 * torch.addcmul(weight, weight, weight, value=-1)).square_()
         light = coarse_mean(difference, GRAIN)
-        changed = (smooth0 - smooth1).abs().mean(1, keepdim=True) / peak
-        rest = below(length(moved), REST) * below(changed, CHANGED)
+        rest = below(length(moved), REST)
+        whole = peak * warped0.shape[1]
+        rest *= below(summed((smooth0 - smooth1).abs_()), (CHANGED[0] * whole, CHANGED[1] * whole))
         nearest = 1.0 * (t <= 0.5)
-    grain = rest * (nearest - weight) * (difference - light)
-    return fused - (1 - rest) * lost * detail + grain
+    left_out = lost * detail
+    grain = (nearest - weight) * (difference - light)
+    return torch.addcmul(fused - left_out, rest, left_out + grain)
 
 
 def limits(plane0: Tensor, plane1: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,12 @@ def length(moved: Tensor) -> Tensor:
 def below(x: Tensor, bounds: tuple[float, float]) -> Tensor:
     """Return 1 below the first of two bounds, 0 above the second, and a line between them."""
     full, none = bounds
-    return ((none - x) / (none - full)).clamp_(0, 1)
+    return (none - x).div_(none - full).clamp_(0, 1)
+
+
+def summed(x: Tensor) -> Tensor:
+    """Return the sum over the channels of (B, C, H, W), (B, 1, H, W)."""
+    return x if x.shape[1] == 1 else x.sum(1, keepdim=True)
 
 
 def coarse_mean(x: Tensor, cells: int) -> Tensor:
