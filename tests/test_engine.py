@@ -142,6 +142,7 @@ def test_flow_at_full_size_lets_the_networks_see_large_pictures_smaller():
     bundled = weights.read_info("bundled")
     large, small = (1280, 720), (640, 360)
     assert check_networks(None, None, bundled, large, "cpu") == (0.25, "guided")
+    assert check_networks(None, None, bundled, (960, 540), "cpu") == (0.5, "guided")
     assert check_networks(None, None, bundled, small, "cpu") == (1, "both")
     assert check_networks(None, None, bundled, (3840, 2160), "cuda") == (0.5, "unet")
     assert check_networks(0.5, None, bundled, large, "cpu") == (0.5, "guided")
@@ -235,14 +236,26 @@ def test_a_pair_by_classical_flow(shifting_model, scale, size):
     a, b = textured(*size), textured(*size, 1, 0)
     gray = tuple((x[0, 1] * 255).byte().numpy() for x in (a, b))
     pair = engine.pair(network_input(a, scale), network_input(b, scale), gray)
-    shrink = 1 if scale == 1 else 2  # DIS doubles what it found at half of the size
-    height, width = (n // shrink for n in size)
-    assert pair.ratio == 1 / shrink
-    for small, fine, alone in zip(pair.flows, pair.finest, (dis_flow(*gray), dis_flow(*gray[::-1])), strict=True):
+    assert pair.ratio == max(scale, 0.5)
+    height, width = (round(n * pair.ratio) - 1 for n in size)  # the last ones see the padding
+    for small, fine, way in zip(pair.flows, pair.finest, (gray, gray[::-1]), strict=True):
         assert small.shape[-2:] == pair.i0.shape[-2:]
         assert fine.shape[-2:] == tuple(round(n * pair.ratio / scale) for n in small.shape[-2:])
-        assert torch.allclose(fine[..., :height, :width], F.avg_pool2d(alone, shrink) / shrink, atol=1e-5)
+        alone = dis_flow(*way, halved=True)
+        if scale == 1:
+            alone = 2 * F.interpolate(alone, scale_factor=2, mode="bilinear", align_corners=False)
+        assert torch.allclose(fine[..., :height, :width], alone[..., :height, :width], atol=0.02)
     assert engine.render(engine.motion(pair, 0.5), a, b, 1, 1).shape == a.shape
+
+
+def test_dis_ends_at_half_of_the_size():
+    """What it returns is that, doubled."""
+    gray = [(textured(122, 90, *moved)[0, 1] * 255).byte().numpy() for moved in ((0, 0), (3, 1))]
+    half, whole = dis_flow(*gray, halved=True), dis_flow(*gray)
+    assert half.shape == (1, 2, 61, 45)
+    doubled = 2 * F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
+    assert torch.allclose(doubled, whole, atol=0.02)
+    assert dis_flow(*(x[:121, :89] for x in gray), halved=True).shape == (1, 2, 61, 45)
 
 
 def test_refined_flow_is_nearer_to_the_truth():
@@ -327,7 +340,8 @@ def test_guided_flow_is_classical_where_that_fits(monkeypatch, shifting_model, s
 
     def dis(first, second, **options):
         there = 1 if np.array_equal(first, gray[0]) else -1
-        return (there * torch.tensor(moved, dtype=torch.float32) + off).view(1, 2, 1, 1).repeat(1, 1, *size)
+        half = (there * torch.tensor(moved, dtype=torch.float32) + off).view(1, 2, 1, 1) / 2
+        return half.repeat(1, 1, *(n // 2 for n in size))
 
     monkeypatch.setattr("vs_slomo.model.dis.dis_flow", dis)
     monkeypatch.setattr(flow_net, "forward", lambda x, forward=flow_net.forward: seen.append(x.shape) or forward(x))

@@ -18,6 +18,8 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 FULL_PIXELS = {"cpu": 640 * 480, "cuda": 1920 * 1088, "xpu": 1920 * 1088, "mps": 1920 * 1088}
 """The networks see pictures of at most so many pixels at full size, by the kind of device. The networks' time
 grows with the pixels they see: on two CPU cores 640x360 at 1 costs them as much as 1280x720 at 1/2."""
+LARGE_PIXELS = 1 << 19
+"""In pictures of more pixels `FlowStage.part` counts: 960x540 is not one of them, 1280x720 is."""
 AUTO_PIXELS = 1 << 20
 """The most pixels that the networks see with `scale="auto"`."""
 PAIR_BYTES = 256 << 20
@@ -122,12 +124,12 @@ def check_networks(
     """Return the networks' resolution, as a part of the picture's, and the flow stage's name. Raises ArgumentError.
 
     scale, flow: as `check_scale` and `check_flow` say. info: of the model. size: the picture's width and height.
-    device: its name. Without a scale, a stage whose flow has the picture's resolution lets the networks see large
-    pictures smaller: see `FlowStage.part`.
+    device: its name. Without a scale, a stage whose flow does not depend on the networks' resolution lets them see
+    large pictures smaller: see `FlowStage.part`.
     """
     found = check_scale(scale, info.scale, size, device)
     name = check_flow(flow, info.flow, found, device)
-    if scale is None and found < 1:
+    if scale is None and found < 1 and size[0] * size[1] > LARGE_PIXELS:
         found = max(found * FLOWS[name].part, SCALES[-1])
     return found, name
 

@@ -30,6 +30,7 @@ from vs_slomo.engine.engine import Engine, shared_engine
 from vs_slomo.engine.pair import Pair
 from vs_slomo.engine.settings import PAIR_BYTES, Settings
 from vs_slomo.model.box import Box
+from vs_slomo.model.flow import WithClassical
 from vs_slomo.timing.positions import Times
 
 from . import ahead
@@ -64,16 +65,17 @@ class Moment(NamedTuple):
 
 def frame_inputs(clip: vs.VideoNode, times: Times, options: Options, cut: vs.VideoNode | None) -> PairInputs:
     """Return what a node is fed for each output frame. cut: as `Options.cuts` returns it."""
-    settings = options.settings
-    gray = formats.gray_clip(clip) if settings.stage.needs_gray else None
-    iterations = settings.stage.iterations
+    settings, stage = options.settings, options.settings.stage
+    gray = formats.gray_clip(clip) if stage.needs_gray else None
     source = SourceInputs(
         native=clip,
         network=formats.network_clip(clip, settings.scale, half=settings.half, range_in=options.given["range"])
-        if settings.stage.needs_colour
+        if stage.needs_colour
         else None,
         gray=gray,
-        flow=ahead.flow_clip(gray, iterations) if gray and iterations is not None and ahead.pays(options) else None,
+        flow=ahead.flow_clip(gray, stage)
+        if gray and isinstance(stage, WithClassical) and ahead.pays(options)
+        else None,
     )
     if cut is None:
         cut = vs.core.std.BlankClip(width=16, height=16, format=vs.GRAY8, length=clip.num_frames, keep=True)

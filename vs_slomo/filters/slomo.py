@@ -79,9 +79,9 @@ def slomo(
     slow_motion: keep the clip's rate, so that it gets longer instead of smoother.
     model: "bundled", the name of an installed model, or a file (see `weights.find`).
     scale: resolution of the networks, relative to the clip: 1, 0.5, 0.25 or 0.125. None is 1 for clips up to 640x480
-        on the CPU and up to 1920x1088 on a GPU. For larger ones it is the model's own, and half of that with the flow
-        "dis" or "guided". "auto" halves the model's own until the networks see at most 2^20 pixels (see
-        `settings.check_networks`).
+        on the CPU and up to 1920x1088 on a GPU. For larger ones it is the model's own; above 2^19 pixels, with the flow
+        "dis" or "guided", it is half of that. "auto" halves the model's own until the networks see at most 2^20 pixels
+        (see `settings.check_networks`).
     flow: "unet" (the paper's network), "dis" (classical flow on the CPU at full resolution), "guided" (classical flow
         where it fits, else the network's, found at half of `scale`) or "both" (the network's flow, refined by
         classical means on the CPU). The second network refines each of them at t. "fast" is a draft: classical flow

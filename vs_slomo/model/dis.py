@@ -43,20 +43,25 @@ MOST_DOUBT = 3.0
 """The most tolerances that count."""
 
 
-def dis_flow(gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False, iterations: int = 5) -> Tensor:
+def dis_flow(
+    gray0: np.ndarray, gray1: np.ndarray, *, fast: bool = False, iterations: int = 5, halved: bool = False
+) -> Tensor:
     """Return DIS flow from gray0 to gray1 (Kroeger et al., ECCV 2016), (1, 2, H, W) float32, pixels.
 
     gray0, gray1: (H, W) uint8, any size. fast: less work, and hardly worse. iterations: of its own
-    variational refinement; without `fast`.
+    variational refinement; without `fast`. halved: at half of the size, rounded up, in its pixels. DIS (medium) itself
+    ends there, and doubles what it found.
     """
+    # A row of the host's frames may be longer than the picture; DIS refuses that.
+    gray0, gray1 = (shrunk(x, 2) if halved else np.ascontiguousarray(x) for x in (gray0, gray1))
     height, width = gray0.shape
     if height < SMALLEST and width < SMALLEST:
         border = 0, SMALLEST - height, 0, SMALLEST - width, cv2.BORDER_REPLICATE
-        gray0, gray1 = (cv2.copyMakeBorder(np.ascontiguousarray(x), *border) for x in (gray0, gray1))
-    # A row of the host's frames may be longer than the picture; DIS refuses that.
-    gray0, gray1 = np.ascontiguousarray(gray0), np.ascontiguousarray(gray1)
+        gray0, gray1 = (cv2.copyMakeBorder(x, *border) for x in (gray0, gray1))
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setVariationalRefinementIterations(FEW if fast else iterations)
+    if halved:
+        finder.setFinestScale(finder.getFinestScale() - 1)
     found = finder.calc(gray0, gray1, None)
     return torch.from_numpy(np.ascontiguousarray(found[:height, :width].transpose(2, 0, 1)))[None]
 

@@ -23,7 +23,8 @@ class Seen(NamedTuple):
 
     i0, i1: the networks' input, (1, 3, h, w) RGB in [0, 1], on the networks' device and in their precision. gray: both
     frames' luma at full size, without padding, (H, W) uint8; only for a stage with `needs_gray`. scale: the networks'
-    resolution, as a part of the picture's. classical: DIS's flow between `gray`, each (1, 2, H, W), if it is known.
+    resolution, as a part of the picture's. classical: DIS's flow, as
+    the stage finds it, (1, 2, h, w) each, if it is known.
     """
 
     i0: Tensor
@@ -53,8 +54,6 @@ class FlowStage(ABC):
     """Whether it, or the second network, sees the frames in RGB; else `Seen.i0` and `i1` are empty in the filter."""
     uses_network = False
     """Whether it runs the model's own flow network."""
-    iterations: int | None = None
-    """Iterations of DIS's own variational refinement; None for a stage that does not use DIS at full size."""
     part = 1.0
     """What the networks see of large pictures without a `scale`, as a part of the model's own scale."""
     refined = True
@@ -87,10 +86,10 @@ class WithClassical(FlowStage):
     """A stage that runs DIS on the CPU."""
 
     needs_gray = True
-    iterations: int = 5
+    iterations = 5
+    """Of DIS's own variational refinement."""
     finest = 0.5
-    """The resolution of its flow, as a part of the picture's, where the networks' is not higher. DIS (medium) itself
-    ends at half of the picture's, and doubles what it found."""
+    """The resolution of its flow, as a part of the picture's, where the networks' is not higher: 1/2, or 1."""
 
     def ratio(self, scale: float) -> float:
         """Return the higher one of both resolutions."""
@@ -107,33 +106,32 @@ class WithClassical(FlowStage):
         return Found((f01, f10)) if shrink == 1 else Found(resized((f01, f10), shrink), (f01, f10))
 
     def classical(self, seen: Seen) -> Flows:
-        """Return DIS's flow in both directions, each (1, 2, H, W), side by side where the networks are elsewhere."""
-        from .dis import dis_flow
-
+        """Return DIS's flow in both directions at `finest`, side by side where the networks are elsewhere."""
         if seen.classical is not None:
             return seen.classical
         gray0, gray1 = grays(seen)
-
-        def found(way: tuple[np.ndarray, np.ndarray]) -> Tensor:
-            return dis_flow(*way, iterations=self.iterations)
-
-        ways = (gray0, gray1), (gray1, gray0)
         if seen.i0.device.type == "cpu":  # the networks run there too, on all cores
-            return found(ways[0]), found(ways[1])
+            return self.dis(gray0, gray1), self.dis(gray1, gray0)
         with ThreadPoolExecutor(2) as threads:  # OpenCV lets Python go on meanwhile
-            there, back = threads.map(found, ways)
+            there, back = threads.map(self.dis, (gray0, gray1), (gray1, gray0))
         return there, back
 
-    def fitted(self, flows: Flows, seen: Seen) -> Flows:
-        """Return flows (1, 2, H, W) of the picture at `ratio`, padded as the networks' input is, on its device."""
-        from .warp import padded, padded_to
+    def dis(self, gray0: np.ndarray, gray1: np.ndarray) -> Tensor:
+        """Return DIS's flow in one direction, (1, 2, h, w): `finest` of the picture's size, rounded up."""
+        from .dis import dis_flow
 
-        ratio = self.ratio(seen.scale)
-        step, (height, width) = round(1 / ratio), (round(n * ratio / seen.scale) for n in seen.i0.shape[-2:])
-        if any(n % step for n in flows[0].shape[-2:]):
-            flows = padded(flows[0], step), padded(flows[1], step)
-        f01, f10 = (padded_to(f, height, width).to(seen.i0.device) for f in resized(flows, ratio))
-        return f01, f10
+        return dis_flow(gray0, gray1, iterations=self.iterations, halved=self.finest < 1)
+
+    def fitted(self, flows: Flows, seen: Seen) -> Flows:
+        """Return flows of the picture, (1, 2, h, w) at `finest`, at `ratio`, on the networks' device.
+
+        They are padded as the networks' input is.
+        """
+        from .warp import padded_to
+
+        height, width = (round(n * self.finest / seen.scale) for n in seen.i0.shape[-2:])
+        f01, f10 = (padded_to(f, height, width).to(seen.i0.device) for f in flows)
+        return resized((f01, f10), self.ratio(seen.scale) / self.finest)
 
 
 def grays(seen: Seen) -> tuple[np.ndarray, np.ndarray]:
