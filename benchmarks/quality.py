@@ -105,11 +105,11 @@ def make(
             motion = model.motion(pair.i0, pair.i1, pair.flows, t, pair.finer, way, scale)
             made[name] = motion.for_planes(1, 1).render(frame0, frame1)
         if method == "dis":
-            made["dis flow"] = averaged(flows_at(flows, t), pair.ratio, frame0, frame1)
+            made["dis flow"] = averaged(flows_at(flows, t), frame0, frame1, pair.ratio)
     return {name: made[name].clamp(0, 1) for name in methods}
 
 
-def averaged(at_t: Flows, ratio: float, frame0: Tensor, frame1: Tensor) -> Tensor:
+def averaged(at_t: Flows, frame0: Tensor, frame1: Tensor, ratio: float = 1.0) -> Tensor:
     """Return the mean of both frames, warped by (Ft0, Ft1). ratio: their resolution as a part of the frames'."""
     motion = Motion(*at_t, torch.zeros_like(at_t[0][:, :1]), 0.5, ratio=(ratio, ratio))
     return motion.for_planes(1, 1).render(frame0, frame1)
