@@ -157,7 +157,7 @@ def test_colours_are_seen_on_light_and_dark(ground):
 def test_the_default_is_that_of_the_videos_size():
     assert default_method((320, 180), device="cpu") == "slomo-both"
     assert default_method((1920, 1080), device="cpu") == "slomo-guided"
-    assert model_line((1920, 1080), device="cpu").endswith("scale 0.5; the default here is slomo-guided")
+    assert model_line((1920, 1080), device="cpu").endswith("scale 0.25; the default here is slomo-guided")
 
 
 def test_the_middle_is_taken():
