@@ -17,7 +17,7 @@ class Pair:
 
     i0, i1: the networks' input, (1, 3, h, w).
     flows: F01 and F10 at that resolution, (1, 2, h, w) pixels.
-    finer: the same at the picture's resolution, where the flow stage works there.
+    finer: the same at a higher resolution and in its pixels, where the flow stage finds it there.
     ratio: the resolution of `finest`, as a part of the picture's.
     box: the part of the picture that it covers; None is all of it.
     origin: x and y of the box's corner in what the networks saw, in pixels of the picture.

@@ -17,6 +17,7 @@ from torch import Tensor
 from vs_slomo.clips import formats, frames
 from vs_slomo.clips.properties import view_of
 from vs_slomo.engine.pair import Pair
+from vs_slomo.model.flow import resized
 from vs_slomo.model.steady import sigmoid
 from vs_slomo.model.warp import Flows, pixel_grid, resize_field, round_trip
 from vs_slomo.timing.positions import Times, Timing
@@ -161,8 +162,7 @@ class Layers:
 
     def flows(self, pair: Pair) -> Flows:
         """Return F01 and F10 in pixels of the clip, (1, 2, H, W), without the bars."""
-        grow = 1 / pair.ratio
-        f01, f10 = (resize_field(f.float(), grow, grow) * grow for f in pair.finest)
+        f01, f10 = resized(pair.finest, 1 / pair.ratio)
         return pair.in_box(f01), pair.in_box(f10)
 
     def forward(self, _moment: Moment, pair: Pair) -> Tensor:

@@ -82,7 +82,7 @@ def slomo(
         on the CPU and up to 1920x1088 on a GPU. For larger ones it is the model's own; above 2^19 pixels, with the flow
         "dis" or "guided", it is half of that. "auto" halves the model's own until the networks see at most 2^20 pixels
         (see `settings.check_networks`).
-    flow: "unet" (the paper's network), "dis" (classical flow on the CPU at full resolution), "guided" (classical flow
+    flow: "unet" (the paper's network), "dis" (classical flow on the CPU), "guided" (classical flow
         where it fits, else the network's, found at half of `scale`) or "both" (the network's flow, refined by
         classical means on the CPU). The second network refines each of them at t. "fast" is a draft: classical flow
         at `scale`, and no network. None is "unet" on a GPU; on the CPU "both" where the networks see the picture at

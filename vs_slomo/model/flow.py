@@ -37,8 +37,8 @@ class Seen(NamedTuple):
 class Found(NamedTuple):
     """What a flow stage finds: (F01, F10), each (1, 2, h, w) float32.
 
-    flows: at the networks' resolution, in its pixels. finer: the same at the picture's resolution and in its pixels,
-    padded as the networks' input is; None where the stage works at the networks' resolution.
+    flows: at the networks' resolution, in its pixels. finer: the same at the stage's own `ratio`, in its pixels,
+    padded as the networks' input is; None where that is the networks' resolution.
     """
 
     flows: Flows
